@@ -1,0 +1,1 @@
+# What an installation or a test needs beside the programs.

@@ -1,0 +1,39 @@
+# Every source of the product, room by room. The daemons and the tests link
+# the one convenience library; the mains stay out of it.
+
+noinst_LIBRARIES += libjobq.a
+libjobq_a_SOURCES = \
+	include/jobq/base.h include/jobq/conf.h include/jobq/conf_options.h \
+	include/jobq/job.h include/jobq/paths.h include/jobq/table.h \
+	include/jobq/scene.h include/jobq/slot.h \
+	%D%/base/buf.c %D%/base/clock.c %D%/base/futex.c %D%/base/log.c \
+	%D%/base/text.c \
+	%D%/conf/conf.h %D%/conf/conf.c %D%/conf/value.c \
+	%D%/job/job.c %D%/job/json.c %D%/job/paths.c %D%/job/rules.c \
+	%D%/table/table.h %D%/table/blob.c %D%/table/check.c \
+	%D%/table/expire.c %D%/table/idem.c %D%/table/lock.c \
+	%D%/table/move.c %D%/table/read.c %D%/table/record.c \
+	%D%/table/repair.c %D%/table/segment.c %D%/table/span.c \
+	%D%/table/wait.c \
+	%D%/scene/region.h %D%/scene/scene.h %D%/scene/arena.c \
+	%D%/scene/cache.c %D%/scene/expect.c %D%/scene/import.c %D%/scene/lexer.c %D%/scene/map.c \
+	%D%/scene/project.c %D%/scene/reader.c %D%/scene/region.c \
+	%D%/scene/resolve.c %D%/scene/tag.c %D%/scene/text.c \
+	%D%/scene/validate.c %D%/scene/value.c \
+	%D%/api/api.h %D%/api/accept.c %D%/api/cancel.c %D%/api/gone.c \
+	%D%/api/health.c %D%/api/list.c %D%/api/listen.c %D%/api/pool.c %D%/api/prefork.c %D%/api/query.c \
+	%D%/api/reply.c %D%/api/route.c %D%/api/show.c %D%/api/submit.c \
+	%D%/api/table.c \
+	%D%/super/super.h %D%/super/child.c %D%/super/loop.c \
+	%D%/super/recover.c \
+	%D%/slot/room.h %D%/slot/slot.h %D%/slot/batch_operations.c %D%/slot/cache_warming.c \
+	%D%/slot/job.c %D%/slot/scene_preload.c %D%/slot/scenes.h \
+	%D%/slot/slot.c
+
+sbin_PROGRAMS += jobqd jobq-api
+jobqd_SOURCES = %D%/super/main.c
+jobq_api_SOURCES = %D%/api/main.c
+jobq_api_LDADD = $(LDADD) $(FCGI_LIBS)
+
+bin_PROGRAMS += jobqctl
+jobqctl_SOURCES = %D%/ctl/main.c

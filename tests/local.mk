@@ -1,0 +1,68 @@
+# Unit tests: one program a file, mirroring src/. `make check` runs them; all
+# other tests are run by tests/run.
+
+AM_TESTS_ENVIRONMENT = CMOCKA_MESSAGE_OUTPUT=TAP; export CMOCKA_MESSAGE_OUTPUT;
+LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) \
+	$(top_srcdir)/packaging/build-aux/tap-driver.sh
+
+unit_tests = \
+	tests/unit/base/test_log tests/unit/base/test_text \
+	tests/unit/conf/test_conf \
+	tests/unit/job/test_job tests/unit/job/test_paths \
+	tests/unit/job/test_rules \
+	tests/unit/scene/test_cache tests/unit/scene/test_lexer \
+	tests/unit/scene/test_project tests/unit/scene/test_reader \
+	tests/unit/scene/test_resolve \
+	tests/unit/table/test_kill tests/unit/table/test_share \
+	tests/unit/table/test_table
+
+if HAVE_CMOCKA
+check_PROGRAMS += $(unit_tests)
+TESTS += $(unit_tests)
+endif
+
+UNIT_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
+UNIT_LDADD = libjobq.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
+
+tests_unit_base_test_log_SOURCES = tests/unit/base/test_log.c
+tests_unit_base_test_log_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_base_test_log_LDADD = $(UNIT_LDADD)
+tests_unit_base_test_text_SOURCES = tests/unit/base/test_text.c
+tests_unit_base_test_text_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_base_test_text_LDADD = $(UNIT_LDADD)
+tests_unit_conf_test_conf_SOURCES = tests/unit/conf/test_conf.c
+tests_unit_conf_test_conf_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_conf_test_conf_LDADD = $(UNIT_LDADD)
+tests_unit_job_test_job_SOURCES = tests/unit/job/test_job.c
+tests_unit_job_test_job_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_job_test_job_LDADD = $(UNIT_LDADD)
+tests_unit_job_test_paths_SOURCES = tests/unit/job/test_paths.c
+tests_unit_job_test_paths_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_job_test_paths_LDADD = $(UNIT_LDADD)
+tests_unit_job_test_rules_SOURCES = tests/unit/job/test_rules.c
+tests_unit_job_test_rules_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_job_test_rules_LDADD = $(UNIT_LDADD)
+tests_unit_scene_test_cache_SOURCES = tests/unit/scene/test_cache.c tests/unit/scene/fixture.h
+tests_unit_scene_test_cache_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_scene_test_cache_LDADD = $(UNIT_LDADD)
+tests_unit_scene_test_lexer_SOURCES = tests/unit/scene/test_lexer.c tests/unit/scene/fixture.h
+tests_unit_scene_test_lexer_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_scene_test_lexer_LDADD = $(UNIT_LDADD)
+tests_unit_scene_test_project_SOURCES = tests/unit/scene/test_project.c tests/unit/scene/fixture.h
+tests_unit_scene_test_project_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_scene_test_project_LDADD = $(UNIT_LDADD)
+tests_unit_scene_test_reader_SOURCES = tests/unit/scene/test_reader.c tests/unit/scene/fixture.h
+tests_unit_scene_test_reader_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_scene_test_reader_LDADD = $(UNIT_LDADD)
+tests_unit_scene_test_resolve_SOURCES = tests/unit/scene/test_resolve.c tests/unit/scene/fixture.h
+tests_unit_scene_test_resolve_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_scene_test_resolve_LDADD = $(UNIT_LDADD)
+tests_unit_table_test_kill_SOURCES = tests/unit/table/test_kill.c
+tests_unit_table_test_kill_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_table_test_kill_LDADD = $(UNIT_LDADD)
+tests_unit_table_test_share_SOURCES = tests/unit/table/test_share.c
+tests_unit_table_test_share_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_table_test_share_LDADD = $(UNIT_LDADD)
+tests_unit_table_test_table_SOURCES = tests/unit/table/test_table.c
+tests_unit_table_test_table_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_table_test_table_LDADD = $(UNIT_LDADD)
