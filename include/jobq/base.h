@@ -1,0 +1,97 @@
+/*
+ * base: what every room stands on. Knows no other room.
+ *
+ * All functions may be called in any process and, unless one says otherwise,
+ * in any thread.
+ */
+#ifndef JOBQ_BASE_H
+#define JOBQ_BASE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define JOBQ_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#define JOBQ_LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+
+/* ---- log: one line an event, to standard error ---------------------------- */
+
+enum jobq_log_level { JOBQ_LOG_ERROR, JOBQ_LOG_WARNING, JOBQ_LOG_INFO, JOBQ_LOG_DEBUG };
+
+/*
+ * Names the program and sets the least important level that is written.
+ * Called once, before threads start. Lines carry a time unless standard error
+ * is the journal (sd-daemon(3): $JOURNAL_STREAM), where they begin with the
+ * priority `<N>` instead.
+ */
+void jobq_log_open(const char *program, enum jobq_log_level level);
+
+/*
+ * Writes `event=NAME` and the fields made from `fmt`, which reads
+ * `key=value key="text"`. One write(2) a line, so that lines of several
+ * processes never mix. Control bytes in the fields become `?`: what a client
+ * sent cannot forge a line. Keeps errno.
+ */
+void jobq_log(enum jobq_log_level level, const char *event, const char *fmt, ...)
+	JOBQ_PRINTF(3, 4);
+
+/* ---- clock ---------------------------------------------------------------- */
+
+/* Microseconds since 1970 (CLOCK_REALTIME): for what people see. */
+int64_t jobq_clock_wall(void);
+/* Microseconds of CLOCK_MONOTONIC: for deadlines. */
+int64_t jobq_clock_mono(void);
+
+/* ---- buf: bytes that grow ------------------------------------------------- */
+
+/*
+ * A zeroed struct is an empty buffer. An addition that runs out of memory
+ * sets `failed` and later additions do nothing, so that a caller checks once,
+ * at the end. There is always a NUL behind the last byte when data != NULL.
+ */
+struct jobq_buf {
+	char *data; /* owned */
+	size_t len;
+	size_t room;
+	bool failed;
+};
+
+void jobq_buf_free(struct jobq_buf *buf);
+/* Makes room for `more` bytes behind the last one; false: out of memory. */
+bool jobq_buf_reserve(struct jobq_buf *buf, size_t more);
+void jobq_buf_add(struct jobq_buf *buf, const void *bytes, size_t len);
+void jobq_buf_adds(struct jobq_buf *buf, const char *text);
+void jobq_buf_addf(struct jobq_buf *buf, const char *fmt, ...) JOBQ_PRINTF(2, 3);
+void jobq_buf_addu(struct jobq_buf *buf, uint64_t number);
+/* Adds a JSON string with its quotes (RFC 8259 section 7); `text` is UTF-8. */
+void jobq_buf_addjson(struct jobq_buf *buf, const char *text, size_t len);
+
+/* ---- text ----------------------------------------------------------------- */
+
+/*
+ * Reads a decimal number that fills `len` bytes: digits only, no sign, no
+ * leading zero but in "0". False when it is none or exceeds `max`.
+ */
+bool jobq_text_u64(const char *text, size_t len, uint64_t max, uint64_t *out);
+
+/* ---- futex (futex(2)), shared between processes --------------------------- */
+
+/*
+ * Sleeps while *word is `seen`, until `deadline` (jobq_clock_mono(); negative:
+ * none). Returns 0 when woken or when the word has changed, -ETIMEDOUT, or
+ * -EINTR. Wake-ups may be spurious.
+ */
+int jobq_futex_wait(_Atomic uint32_t *word, uint32_t seen, int64_t deadline);
+
+/*
+ * The same for two words at once (futex_waitv, Linux 5.16): sleeps while both
+ * have the values seen. Where the kernel lacks the call it sleeps on the
+ * first alone; the second is then noticed late, at the deadline.
+ */
+int jobq_futex_wait2(_Atomic uint32_t *word, uint32_t seen, _Atomic uint32_t *other,
+		     uint32_t other_seen, int64_t deadline);
+
+void jobq_futex_wake(_Atomic uint32_t *word, int count);
+
+#endif
