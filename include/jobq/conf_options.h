@@ -1,0 +1,35 @@
+/*
+ * The one table of options: X(KIND, name, default, least, most, sentence).
+ *
+ * Made from it: struct jobq_conf, the parser, `--help`, and the test that
+ * README and man pages name every option. Kinds:
+ *   TEXT  a string                        LIST  a string; each line adds one
+ *   COUNT a whole number                  SIZE  bytes; K, M, G may follow
+ *   TIME  seconds; ms, s, m, h, d may follow; kept in milliseconds
+ *   LEVEL error, warning, info or debug
+ * For SIZE the bounds are bytes, for TIME milliseconds.
+ */
+#define JOBQ_CONF_OPTIONS(X)                                                                       \
+	X(TEXT, project, "", 0, 0, "root directory of the Godot project; needed")                  \
+	X(LIST, whitelist, "", 0, 0,                                                               \
+	  "scene paths that jobs may name: an exact path, a directory ending in /, or a glob")     \
+	X(LIST, blacklist, "", 0, 0,                                                               \
+	  "paths that are never opened, whatever the whitelist says or a scene refers to")         \
+	X(TEXT, api_socket, "/run/jobq/api.sock", 0, 0, "FastCGI socket of the plain requests")    \
+	X(TEXT, wait_socket, "/run/jobq/wait.sock", 0, 0,                                          \
+	  "FastCGI socket of the requests that take long: ?wait= and whole lists")                 \
+	X(COUNT, api_processes, "2", 1, 64, "processes that serve plain requests")                 \
+	X(COUNT, api_threads, "160", 1, 900,                                                       \
+	  "requests that each of them serves at a time; processes x threads must exceed twice "    \
+	  "nginx workers x keepalive")                                                             \
+	X(COUNT, wait_threads, "512", 8, 900, "requests that take long, served at a time")         \
+	X(TEXT, table_name, "/jobq", 0, 0, "name of the shared memory with the job table")         \
+	X(SIZE, table_max, "1G", 8388608, 68719476736,                                             \
+	  "most memory the job table may take; submissions beyond it are answered 503")            \
+	X(SIZE, scene_cache_size, "64M", 1048576, 17179869184, "size of the scene cache")          \
+	X(TIME, retention, "24h", 1, 3153600000000, "how long finished jobs are kept")             \
+	X(TIME, cleanup_interval, "1h", 10, 86400000, "how often older ones are removed")          \
+	X(TIME, job_timeout, "1h", 10, 86400000, "a job that runs longer is ended and failed")     \
+	X(TIME, drain_timeout, "10s", 0, 3600000,                                                  \
+	  "how long a stopping jobqd waits for running jobs")                                      \
+	X(LEVEL, log_level, "info", 0, 0, "least important messages that are logged")

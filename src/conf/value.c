@@ -1,0 +1,145 @@
+#include "config.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/conf.h"
+
+struct unit {
+	const char *suffix;
+	uint64_t factor;
+};
+
+static const struct unit size_units[] = {
+	{"", 1}, {"K", 1024}, {"M", 1024 * 1024}, {"G", 1024 * 1024 * 1024}, {NULL, 0}};
+static const struct unit time_units[] = {{"", 1000},   {"ms", 1},	{"s", 1000}, {"m", 60000},
+					 {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
+static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
+
+static const char *const levels[] = {"error", "warning", "info", "debug"};
+
+static void *member(struct jobq_conf *conf, const struct conf_option *option)
+{
+	return (char *)conf + option->offset;
+}
+
+static bool read_number(const char *value, const struct unit *units, uint64_t *out)
+{
+	size_t digits = strspn(value, "0123456789");
+	uint64_t number;
+
+	if (!jobq_text_u64(value, digits, UINT64_MAX, &number))
+		return false;
+	for (; units->suffix != NULL; units++) {
+		if (strcmp(units->suffix, value + digits) != 0)
+			continue;
+		if (number > UINT64_MAX / units->factor)
+			return false;
+		*out = number * units->factor;
+		return true;
+	}
+	return false;
+}
+
+static bool set_number(uint64_t *into, const struct conf_option *option, const char *value,
+		       struct jobq_buf *why)
+{
+	static const struct {
+		const struct unit *units;
+		const char *form, *measure;
+	} forms[] = {
+		[CONF_COUNT] = {no_units, "a whole number", ""},
+		[CONF_SIZE] = {size_units, "a number of bytes such as 512M (K, M, G)", " bytes"},
+		[CONF_TIME] = {time_units, "a time such as 90s (ms, s, m, h, d)", " ms"},
+	};
+	uint64_t number;
+
+	if (!read_number(value, forms[option->kind].units, &number)) {
+		jobq_buf_addf(why, "must be %s", forms[option->kind].form);
+		return false;
+	}
+	if (number < option->least || number > option->most) {
+		jobq_buf_addf(why, "must be from %llu to %llu%s", (unsigned long long)option->least,
+			      (unsigned long long)option->most, forms[option->kind].measure);
+		return false;
+	}
+	*into = number;
+	return true;
+}
+
+static bool set_text(char **into, const char *value, struct jobq_buf *why)
+{
+	char *copy = strdup(value);
+	if (copy == NULL) {
+		jobq_buf_adds(why, "could not be kept: out of memory");
+		return false;
+	}
+	free(*into);
+	*into = copy;
+	return true;
+}
+
+static bool add_item(struct jobq_list *list, const char *value, struct jobq_buf *why)
+{
+	if (value[0] == '\0')
+		return true; /* the default: an empty list */
+
+	char **items = realloc(list->items, (list->count + 1) * sizeof(*items));
+	if (items == NULL) {
+		jobq_buf_adds(why, "could not be kept: out of memory");
+		return false;
+	}
+	list->items = items;
+	items[list->count] = NULL;
+	if (!set_text(&items[list->count], value, why))
+		return false;
+	list->count++;
+	return true;
+}
+
+bool conf_value_set(struct jobq_conf *conf, const struct conf_option *option, const char *value,
+		    struct jobq_buf *why)
+{
+	uint64_t number;
+
+	switch (option->kind) {
+	case CONF_TEXT:
+		return set_text(member(conf, option), value, why);
+	case CONF_LIST:
+		if (value[0] != '\0' && strncmp(value, "res://", 6) != 0) {
+			jobq_buf_adds(why, "must begin with res://");
+			return false;
+		}
+		return add_item(member(conf, option), value, why);
+	case CONF_COUNT:
+	case CONF_SIZE:
+		return set_number(member(conf, option), option, value, why);
+	case CONF_TIME:
+		if (!set_number(&number, option, value, why))
+			return false;
+		*(int64_t *)member(conf, option) = (int64_t)number;
+		return true;
+	case CONF_LEVEL:
+		for (size_t i = 0; i < JOBQ_LENGTH(levels); i++) {
+			if (strcmp(levels[i], value) != 0)
+				continue;
+			*(enum jobq_log_level *)member(conf, option) = (enum jobq_log_level)i;
+			return true;
+		}
+		jobq_buf_adds(why, "must be error, warning, info or debug");
+		return false;
+	}
+	return false;
+}
+
+void conf_value_free(struct jobq_conf *conf, const struct conf_option *option)
+{
+	if (option->kind == CONF_TEXT) {
+		free(*(char **)member(conf, option));
+	} else if (option->kind == CONF_LIST) {
+		struct jobq_list *list = member(conf, option);
+		for (size_t i = 0; i < list->count; i++)
+			free(list->items[i]);
+		free(list->items);
+	}
+}
