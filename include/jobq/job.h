@@ -1,0 +1,113 @@
+/*
+ * job: what a job is, its wire form, and what each type accepts.
+ *
+ * Pure: no shared memory, no files; any process, any thread.
+ */
+#ifndef JOBQ_JOB_H
+#define JOBQ_JOB_H
+
+#include <jansson.h>
+
+#include "jobq/base.h"
+#include "jobq/paths.h"
+
+#define JOBQ_SLOTS 3               /* jobs that run at once */
+#define JOBQ_BODY_MAX (1024 * 1024) /* bytes of a request body */
+#define JOBQ_OPERATIONS_MAX 10000   /* scenes or operations a job may name */
+#define JOBQ_NESTING_MAX 32         /* depth of a JSON body */
+#define JOBQ_KEY_MAX 255            /* bytes of an Idempotency-Key */
+#define JOBQ_OWNER_MAX 255          /* bytes of a token's name */
+
+/* X(NAME, wire name): the numbers are part of the table's layout. */
+#define JOBQ_JOB_TYPES(X)                                                                          \
+	X(BATCH_OPERATIONS, batch_operations)                                                      \
+	X(SCENE_PRELOAD, scene_preload)                                                            \
+	X(CACHE_WARMING, cache_warming)
+
+enum jobq_job_type {
+#define X(upper, lower) JOBQ_TYPE_##upper,
+	JOBQ_JOB_TYPES(X)
+#undef X
+	JOBQ_TYPES
+};
+
+/* The numbers are part of the table's layout; 0 is no job. */
+#define JOBQ_JOB_STATUSES(X)                                                                       \
+	X(QUEUED, queued)                                                                          \
+	X(RUNNING, running)                                                                        \
+	X(COMPLETED, completed)                                                                    \
+	X(FAILED, failed)                                                                          \
+	X(CANCELLED, cancelled)
+
+enum jobq_job_status {
+	JOBQ_STATUS_NONE,
+#define X(upper, lower) JOBQ_STATUS_##upper,
+	JOBQ_JOB_STATUSES(X)
+#undef X
+	JOBQ_STATUSES
+};
+
+const char *jobq_job_type_name(enum jobq_job_type type);
+const char *jobq_job_status_name(enum jobq_job_status status);
+/* By their wire names; false when there is none of that name. */
+bool jobq_job_type_of(const char *name, size_t len, enum jobq_job_type *out);
+bool jobq_job_status_of(const char *name, size_t len, enum jobq_job_status *out);
+
+/* Completed, failed or cancelled. */
+bool jobq_job_finished(enum jobq_job_status status);
+/* Whether a job may go from one status to the other: the lifecycle. */
+bool jobq_job_may_move(enum jobq_job_status from, enum jobq_job_status to);
+
+/* A job as it is shown; a copy, never a view into shared memory. */
+struct jobq_job {
+	uint64_t id;
+	enum jobq_job_type type;
+	enum jobq_job_status status;
+	unsigned progress; /* hundredths */
+	uint32_t attempt;  /* how often it has been started */
+	uint32_t version;  /* changes with every change of the job; for the ETag */
+	int64_t created, started, completed; /* microseconds since 1970; 0: not yet */
+};
+
+/* Adds `"progress": ` value as a JSON real: 0.0, 0.67, 1.0. */
+void jobq_job_json_progress(struct jobq_buf *out, unsigned hundredths);
+
+/*
+ * Adds the job object of GET /jobs/:id. `result` is JSON text or empty;
+ * `error` is text or empty.
+ */
+void jobq_job_json(struct jobq_buf *out, const struct jobq_job *job, const char *result,
+		   size_t result_len, const char *error, size_t error_len);
+
+/* Adds the job object of the list. */
+void jobq_job_json_short(struct jobq_buf *out, const struct jobq_job *job);
+
+/* ---- submissions ---------------------------------------------------------- */
+
+/* Why a request is refused: becomes the body of a 4xx. */
+struct jobq_refusal {
+	const char *code;  /* static: the stable slug */
+	char error[512];   /* the sentence, UTF-8 */
+	char pointer[256]; /* JSON Pointer (RFC 6901) of the member, or empty */
+	long limit;        /* the limit that was passed, or 0 */
+};
+
+/* What POST /jobs asks for. */
+struct jobq_submission {
+	enum jobq_job_type type;
+	char *parameters; /* owned (free): JSON text, compact */
+	size_t parameters_len;
+};
+
+/*
+ * Reads a request body. `allowed` and `denied` are the whitelist and the
+ * blacklist. Returns true with `out` filled, or false with `why` filled.
+ */
+bool jobq_job_rules(const char *body, size_t len, const struct jobq_list *allowed,
+		    const struct jobq_list *denied, struct jobq_submission *out,
+		    struct jobq_refusal *why);
+
+/* Whether a word names an action of batch_operations. */
+bool jobq_job_is_action(const char *word);
+
+#endif
