@@ -1,0 +1,275 @@
+#include "config.h"
+
+#include <string.h>
+
+#include "table/table.h"
+
+#define READ_TRIES 64 /* then the reader takes the lock, which repairs what is odd */
+
+state_t state_with_status(state_t s, enum jobq_job_status status)
+{
+	return (s & ~UINT64_C(15)) | (state_t)status;
+}
+
+state_t state_with_progress(state_t s, unsigned hundredths)
+{
+	return (s & ~(UINT64_C(255) << 8)) | (state_t)(hundredths & 255) << 8;
+}
+
+struct directory_entry *record_entry(const struct jobq_table *table, uint64_t id)
+{
+	return &table->directory[id / SPAN_RECORDS & (table->directory_count - 1)];
+}
+
+struct record *record_at(const struct jobq_table *table, uint32_t span, uint64_t id)
+{
+	return (struct record *)(void *)span_data(table, span) + id % SPAN_RECORDS;
+}
+
+struct record *record_find(const struct jobq_table *table, uint64_t id)
+{
+	struct directory_entry *entry = record_entry(table, id);
+	uint64_t first = atomic_load_explicit(&entry->first_id, memory_order_acquire);
+	uint32_t span = atomic_load_explicit(&entry->span, memory_order_relaxed);
+
+	if (id < 1 || first != id - id % SPAN_RECORDS + 1 || span == 0 || span >= table->span_count)
+		return NULL;
+	struct record *record = record_at(table, span, id);
+	if (atomic_load_explicit(&record->id, memory_order_relaxed) != id ||
+	    state_status(atomic_load_explicit(&record->state, memory_order_acquire)) ==
+		    JOBQ_STATUS_NONE)
+		return NULL;
+	return record;
+}
+
+struct record *record_next(struct jobq_table *table, uint64_t id)
+{
+	struct directory_entry *entry = record_entry(table, id);
+	uint64_t first = id - id % SPAN_RECORDS + 1;
+
+	if (entry->first_id == first)
+		return entry->span != 0 && entry->span < table->span_count
+			       ? record_at(table, entry->span, id)
+			       : NULL;
+	if (entry->first_id != 0)
+		return NULL; /* a job as old as the directory is long is still kept */
+
+	uint32_t span = span_take(table, SPAN_RECORD, false);
+	if (span == 0)
+		return NULL;
+	shm_zero(span_data(table, span), SPAN_BYTES);
+	memset(entry->mask, 0, sizeof(entry->mask));
+	entry->live = 0;
+	atomic_store_explicit(&entry->span, span, memory_order_relaxed);
+	atomic_store_explicit(&entry->first_id, first, memory_order_release);
+	return record_at(table, span, id);
+}
+
+void record_release(struct jobq_table *table, uint64_t id)
+{
+	struct directory_entry *entry = record_entry(table, id);
+	uint64_t first = id - id % SPAN_RECORDS;
+
+	if (entry->live > 0 || first + SPAN_RECORDS > table->header->next_id)
+		return; /* there are jobs in it, or jobs to come */
+	uint32_t span = entry->span;
+	atomic_store_explicit(&entry->first_id, 0, memory_order_release);
+	span_give(table, span);
+}
+
+void record_change_begin(struct record *record)
+{
+	uint32_t seq = atomic_load_explicit(&record->seq, memory_order_relaxed);
+	atomic_store_explicit(&record->seq, seq | 1, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
+}
+
+void record_change_end(struct record *record)
+{
+	uint32_t seq = atomic_load_explicit(&record->seq, memory_order_relaxed);
+	atomic_store_explicit(&record->seq, (seq | 1) + 1, memory_order_seq_cst);
+}
+
+/* ---- what is derived from a record's state -------------------------------- */
+
+static struct list *list_for(struct jobq_table *table, const struct record *record, state_t state,
+			     struct list *bucket)
+{
+	struct header *header = table->header;
+
+	if (state_status(state) == JOBQ_STATUS_QUEUED)
+		return &header->queue;
+	if (!jobq_job_finished(state_status(state)))
+		return NULL; /* the slots know it */
+	int64_t at = record->completed / header->wheel_grain;
+	if (at < header->wheel_at)
+		header->wheel_at = at;
+	bucket->head = header->wheel[(uint64_t)at % WHEEL_BUCKETS];
+	bucket->tail = 0; /* buckets are only pushed at their heads */
+	return bucket;
+}
+
+static void put_bucket(struct jobq_table *table, const struct record *record,
+		       const struct list *list)
+{
+	int64_t at = record->completed / table->header->wheel_grain;
+	table->header->wheel[(uint64_t)at % WHEEL_BUCKETS] = list->head;
+}
+
+static void list_add(struct jobq_table *table, struct list *list, struct record *record,
+		     bool to_head)
+{
+	uint64_t id = record->id;
+	struct record *neighbour = record_find(table, to_head ? list->head : list->tail);
+
+	record->next = to_head ? list->head : 0;
+	record->prev = to_head ? 0 : list->tail;
+	if (neighbour != NULL && to_head)
+		neighbour->prev = id;
+	else if (neighbour != NULL)
+		neighbour->next = id;
+	if (to_head || list->head == 0)
+		list->head = id;
+	if (!to_head || list->tail == 0)
+		list->tail = id;
+}
+
+static void list_remove(struct jobq_table *table, struct list *list, struct record *record)
+{
+	struct record *next = record_find(table, record->next);
+	struct record *prev = record_find(table, record->prev);
+
+	if (prev != NULL)
+		prev->next = record->next;
+	else
+		list->head = record->next;
+	if (next != NULL)
+		next->prev = record->prev;
+	else
+		list->tail = record->prev;
+	record->next = record->prev = 0;
+}
+
+static void mask_set(struct jobq_table *table, const struct record *record, state_t state, bool on)
+{
+	struct directory_entry *entry = record_entry(table, record->id);
+	size_t bit = record->id % SPAN_RECORDS;
+	size_t rows[2] = {(size_t)state_status(state) - 1,
+			  (size_t)JOBQ_STATUSES - 1 + (size_t)state_type(state)};
+
+	for (size_t i = 0; i < 2; i++) {
+		if (rows[i] >= MASK_ROWS)
+			continue;
+		uint64_t *word = &entry->mask[rows[i]][bit / 64];
+		*word = on ? *word | UINT64_C(1) << bit % 64 : *word & ~(UINT64_C(1) << bit % 64);
+	}
+	entry->live += on ? 1 : -1U;
+}
+
+void record_unlist(struct jobq_table *table, struct record *record, state_t state)
+{
+	struct list bucket, *list = list_for(table, record, state, &bucket);
+
+	if (list != NULL)
+		list_remove(table, list, record);
+	if (list == &bucket)
+		put_bucket(table, record, list);
+	mask_set(table, record, state, false);
+	table->header->jobs[state_status(state) % JOBQ_STATUSES]--;
+}
+
+void record_enlist(struct jobq_table *table, struct record *record, state_t state, bool to_head)
+{
+	struct list bucket, *list = list_for(table, record, state, &bucket);
+
+	if (list != NULL)
+		list_add(table, list, record, to_head || list == &bucket);
+	if (list == &bucket)
+		put_bucket(table, record, list);
+	mask_set(table, record, state, true);
+	table->header->jobs[state_status(state) % JOBQ_STATUSES]++;
+}
+
+void record_move(struct jobq_table *table, struct record *record, state_t state, bool to_head)
+{
+	state_t old = atomic_load_explicit(&record->state, memory_order_relaxed);
+
+	atomic_store_explicit(&record->state, state, memory_order_release);
+	if (state_status(old) == state_status(state))
+		return;
+	if (state_status(old) != JOBQ_STATUS_NONE)
+		record_unlist(table, record, old);
+	if (state_status(state) != JOBQ_STATUS_NONE)
+		record_enlist(table, record, state, to_head);
+}
+
+/* ---- reading without the lock --------------------------------------------- */
+
+#define COPY(field)                                                                                \
+	atomic_store_explicit(&out->field,                                                         \
+			      atomic_load_explicit(&record->field, memory_order_relaxed),          \
+			      memory_order_relaxed)
+
+static bool copy_once(const struct jobq_table *table, uint64_t id, struct record *out,
+		      uint32_t *seq, bool *exists)
+{
+	struct record *record = record_find(table, id);
+
+	*exists = record != NULL;
+	if (record == NULL)
+		return true;
+	*seq = atomic_load_explicit(&record->seq, memory_order_acquire);
+	COPY(state);
+	COPY(id);
+	COPY(created);
+	COPY(started);
+	COPY(completed);
+	COPY(parameters);
+	COPY(result);
+	COPY(error_len);
+	COPY(owner_len);
+	COPY(key_len);
+	return *seq % 2 == 0 && record_unchanged(table, id, *seq);
+}
+
+bool record_copy(const struct jobq_table *table, uint64_t id, struct record *out, uint32_t *seq)
+{
+	bool exists;
+
+	for (int i = 0; i < READ_TRIES; i++)
+		if (copy_once(table, id, out, seq, &exists))
+			return exists;
+
+	/* Odd for long: its writer waits for a processor, or was killed. */
+	struct jobq_table *locked = (struct jobq_table *)(uintptr_t)table;
+	table_lock(locked);
+	bool whole = copy_once(table, id, out, seq, &exists);
+	table_unlock(locked);
+	return whole && exists;
+}
+
+bool record_unchanged(const struct jobq_table *table, uint64_t id, uint32_t seq)
+{
+	atomic_thread_fence(memory_order_acquire);
+	struct record *record = record_find(table, id);
+	return record != NULL && atomic_load_explicit(&record->seq, memory_order_relaxed) == seq;
+}
+
+void record_show(const struct record *record, struct jobq_job *job)
+{
+	state_t state = record->state;
+	enum jobq_job_status status = state_status(state);
+	bool ran = status != JOBQ_STATUS_QUEUED && status != JOBQ_STATUS_CANCELLED;
+
+	*job = (struct jobq_job){
+		.id = record->id,
+		.type = state_type(state),
+		.status = status,
+		.progress = state_progress(state),
+		.attempt = state_attempt(state),
+		.version = record->seq,
+		.created = record->created,
+		.started = ran ? record->started : 0,
+		.completed = jobq_job_finished(status) ? record->completed : 0,
+	};
+}

@@ -1,0 +1,91 @@
+#include "config.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "table/table.h"
+
+/*
+ * Counts the caller in or out as one who sleeps on the job's `seq`. With the
+ * lock, because the memory may by now hold something else than this job.
+ */
+static struct record *count_waiter(struct jobq_table *table, uint64_t id, uint32_t change)
+{
+	table_lock(table);
+	struct record *record = record_find(table, id);
+	if (record != NULL)
+		atomic_fetch_add(&record->waiters, change);
+	table_unlock(table);
+	return record;
+}
+
+int jobq_table_wait(struct jobq_table *table, uint64_t id, int64_t deadline,
+		    _Atomic uint32_t *stop, uint32_t stop_seen)
+{
+	struct record *record = count_waiter(table, id, 1);
+	struct record copy = {0};
+	uint32_t seq;
+	int rc = 0;
+
+	if (record == NULL)
+		return -ENOENT;
+	while (rc != -ETIMEDOUT && atomic_load(stop) == stop_seen &&
+	       record_copy(table, id, &copy, &seq) &&
+	       !jobq_job_finished(state_status(copy.state)))
+		rc = jobq_futex_wait2(&record->seq, seq, stop, stop_seen, deadline);
+	count_waiter(table, id, UINT32_MAX);
+	return 0;
+}
+
+void jobq_table_interrupt(_Atomic uint32_t *stop)
+{
+	atomic_fetch_add(stop, 1);
+	jobq_futex_wake(stop, INT_MAX);
+}
+
+uint64_t jobq_table_start_time(pid_t pid)
+{
+	char path[64], text[1024];
+	uint64_t start_time = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	FILE *in = fopen(path, "re");
+	if (in == NULL)
+		return 0;
+	size_t len = fread(text, 1, sizeof(text) - 1, in);
+	fclose(in);
+	text[len] = '\0';
+	/* Field 2, the name, may hold anything: count from its closing bracket. */
+	char *at = strrchr(text, ')');
+	char state = 0;
+	for (int field = 2; at != NULL && field < 22; field++) {
+		at = strchr(at + 1, ' ');
+		if (field == 2 && at != NULL)
+			state = at[1];
+	}
+	if (at != NULL && state != 'Z' && state != 'X')
+		start_time = strtoull(at + 1, NULL, 10);
+	return start_time;
+}
+
+int jobq_table_enter(struct jobq_table *table, unsigned slot, pid_t *holder)
+{
+	struct slot_entry *entry = &table->header->slots[slot];
+	pid_t self = getpid(), other = (pid_t)entry->pid;
+
+	*holder = 0;
+	if (other != 0 && other != self) {
+		uint64_t start_time = jobq_table_start_time(other);
+		if (start_time != 0 && start_time == entry->start_time) {
+			*holder = other;
+			return -EBUSY;
+		}
+	}
+	atomic_store(&entry->start_time, jobq_table_start_time(self));
+	atomic_store(&entry->pid, (uint32_t)self);
+	return 0;
+}

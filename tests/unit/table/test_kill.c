@@ -1,0 +1,373 @@
+/*
+ * Kills a process in the middle of every operation of the table, single-stepped
+ * with ptrace(2) so that every instruction can be the last, and looks whether
+ * the next process finds a sound table that has the change whole or not at all.
+ *
+ * As many kills are spread over each operation as a budget of single steps
+ * allows. JOBQ_KILL_STEPS sets that budget; with 10000000 the short operations
+ * are killed at every instruction.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "jobq/table.h"
+
+#define RESULT "{\"scenes_loaded\":1}"
+#define STEPS_MOST 80000 /* in all, for one operation; a step takes 10 us and more */
+#define DAY (INT64_C(86400) * 1000000)
+
+static char name[64];
+static struct jobq_table *table;
+static uint64_t last_id;    /* the highest id that anybody was told of */
+static uint64_t subject;    /* the job that the operation is about */
+static struct jobq_job_claim claim;
+static char long_parameters[70000], key[32];
+static unsigned long kills, kills_in_lock;
+
+static void assert_sound(const char *operation, long steps)
+{
+	struct jobq_buf out = {0};
+	size_t violations = jobq_table_check(table, &out);
+	if (violations > 0)
+		fail_msg("%s killed after %ld instructions: %s", operation, steps, out.data);
+	jobq_buf_free(&out);
+}
+
+static int submit(const char *parameters, size_t len, uint64_t *id)
+{
+	struct jobq_table_submit entry = {JOBQ_TYPE_SCENE_PRELOAD, parameters, len, "ci", key};
+	bool replayed;
+	return jobq_table_submit(table, &entry, id, &replayed);
+}
+
+static struct jobq_job get(uint64_t id)
+{
+	struct jobq_job job;
+	if (jobq_table_get(table, id, &job, NULL, NULL, NULL) < 0)
+		job.status = JOBQ_STATUS_NONE;
+	return job;
+}
+
+/* ---- the operations: before (parent), act (child, killed), after (parent) --- */
+
+static void before_submit(void)
+{
+	static unsigned n;
+	snprintf(key, sizeof(key), "key-%u", ++n);
+}
+
+static void act_submit(void)
+{
+	uint64_t id;
+	submit("{\"scene_paths\":[\"res://a.tscn\"]}", 33, &id);
+}
+
+static void act_submit_long(void)
+{
+	uint64_t id;
+	submit(long_parameters, sizeof(long_parameters), &id);
+}
+
+/* The job is there with its key and parameters, or the key is still free. */
+static void after_submit(void)
+{
+	struct jobq_table_stats stats;
+	uint64_t id, before;
+
+	jobq_table_stats(table, &stats);
+	before = stats.jobs[JOBQ_STATUS_QUEUED];
+	assert_true(before <= 1);
+	int rc = submit("{}", 2, &id);
+	if (before == 1) {
+		assert_int_equal(rc, -EEXIST); /* replayed, with other parameters */
+		assert_int_equal(get(id).status, JOBQ_STATUS_QUEUED);
+		assert_int_equal(jobq_table_claim(table, 0, &claim), 0);
+		assert_int_equal(claim.id, id);
+		struct jobq_buf out = {0};
+		assert_int_equal(jobq_table_parameters(table, &claim, &out), 0);
+		assert_true(out.len == 33 || out.len == sizeof(long_parameters));
+		if (out.len != 33)
+			assert_memory_equal(out.data, long_parameters, out.len);
+		jobq_buf_free(&out);
+	} else {
+		assert_int_equal(rc, 0);
+		assert_int_equal(jobq_table_claim(table, 0, &claim), 0);
+	}
+	assert_true(id > last_id);
+	last_id = id;
+	assert_int_equal(jobq_table_finish(table, &claim, "1", 1, NULL), 0);
+}
+
+static void before_queued(void)
+{
+	before_submit();
+	assert_int_equal(submit("{}", 2, &subject), 0);
+}
+
+static void act_claim(void)
+{
+	jobq_table_claim(table, 1, &claim);
+}
+
+static void after_claim(void)
+{
+	uint64_t job;
+	bool requeued;
+	enum jobq_job_status status = get(subject).status;
+
+	assert_true(status == JOBQ_STATUS_QUEUED || status == JOBQ_STATUS_RUNNING);
+	jobq_table_settle(table, 1, "killed", &job, &requeued);
+	assert_int_equal(job, status == JOBQ_STATUS_RUNNING ? subject : 0);
+	assert_int_equal(get(subject).status, JOBQ_STATUS_QUEUED);
+	assert_int_equal(jobq_table_cancel(table, subject), 0);
+}
+
+static void act_cancel(void)
+{
+	jobq_table_cancel(table, subject);
+}
+
+static void after_cancel(void)
+{
+	enum jobq_job_status status = get(subject).status;
+
+	assert_true(status == JOBQ_STATUS_QUEUED || status == JOBQ_STATUS_CANCELLED);
+	assert_int_equal(jobq_table_cancel(table, subject),
+			 status == JOBQ_STATUS_QUEUED ? 0 : -EBUSY);
+}
+
+static void before_running(void)
+{
+	before_queued();
+	assert_int_equal(jobq_table_claim(table, 1, &claim), 0);
+	assert_int_equal(claim.id, subject);
+}
+
+static void act_begin(void)
+{
+	jobq_table_begin(table, &claim);
+	jobq_table_progress(table, &claim, 50);
+}
+
+static void act_finish(void)
+{
+	jobq_table_finish(table, &claim, RESULT, strlen(RESULT), NULL);
+}
+
+static void act_finish_long(void)
+{
+	jobq_table_finish(table, &claim, long_parameters, sizeof(long_parameters), NULL);
+}
+
+/* Running, to be settled; or completed with all of its result. */
+static void after_running(void)
+{
+	struct jobq_job job;
+	struct jobq_buf bytes = {0};
+	size_t error_len, result_len;
+	uint64_t settled;
+	bool requeued;
+
+	assert_int_equal(jobq_table_get(table, subject, &job, &bytes, &error_len, &result_len), 0);
+	jobq_table_settle(table, 1, "killed", &settled, &requeued);
+	if (job.status == JOBQ_STATUS_COMPLETED) {
+		assert_int_equal(settled, 0);
+		assert_int_equal(job.progress, 100);
+		assert_int_equal(error_len, 0);
+		if (result_len == strlen(RESULT))
+			assert_memory_equal(bytes.data, RESULT, result_len);
+		else
+			assert_memory_equal(bytes.data, long_parameters, sizeof(long_parameters));
+	} else {
+		assert_int_equal(job.status, JOBQ_STATUS_RUNNING);
+		assert_int_equal(settled, subject);
+		enum jobq_job_status status = get(subject).status;
+		assert_int_equal(status, requeued ? JOBQ_STATUS_QUEUED : JOBQ_STATUS_FAILED);
+		if (requeued)
+			assert_int_equal(jobq_table_cancel(table, subject), 0);
+	}
+	jobq_buf_free(&bytes);
+}
+
+static void act_settle(void)
+{
+	uint64_t job;
+	bool requeued;
+	jobq_table_settle(table, 1, "worker killed", &job, &requeued);
+}
+
+/* jobqd was killed while it settled: the next jobqd settles what is left. */
+static void after_settle(void)
+{
+	uint64_t job;
+	bool requeued;
+
+	jobq_table_settle(table, 1, "worker killed", &job, &requeued);
+	assert_int_equal(get(subject).status, JOBQ_STATUS_QUEUED);
+	assert_int_equal(jobq_table_cancel(table, subject), 0);
+}
+
+static void before_expire(void)
+{
+	for (int i = 0; i < 3; i++) {
+		before_queued();
+		assert_int_equal(jobq_table_cancel(table, subject), 0);
+	}
+	before_queued();
+}
+
+static void act_expire(void)
+{
+	jobq_table_expire(table, jobq_clock_wall() + 2 * DAY);
+}
+
+static void after_expire(void)
+{
+	struct jobq_table_stats stats;
+
+	assert_int_equal(get(subject).status, JOBQ_STATUS_QUEUED);
+	assert_int_equal(jobq_table_cancel(table, subject), 0);
+	act_expire();
+	jobq_table_stats(table, &stats);
+	for (int status = JOBQ_STATUS_QUEUED; status < JOBQ_STATUSES; status++)
+		assert_int_equal(stats.jobs[status], 0);
+}
+
+struct operation {
+	const char *name;
+	void (*before)(void);
+	void (*act)(void);
+	void (*after)(void);
+};
+
+/* ---- the killing ----------------------------------------------------------- */
+
+/*
+ * Lets a child do the operation and kills it after `steps` instructions; a
+ * negative number lets it end. Returns how many it made.
+ */
+static long run_child(const struct operation *operation, long steps)
+{
+	long made = 0;
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		raise(SIGSTOP);
+		operation->act();
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
+	while (steps < 0 || made < steps) {
+		if (ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) < 0)
+			fail_msg("ptrace: %s", strerror(errno));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP)
+			break; /* the second SIGSTOP: it has done the operation */
+		made++;
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	return made;
+}
+
+static void kill_at_every_step(const struct operation *operation)
+{
+	const char *budget = getenv("JOBQ_KILL_STEPS");
+	struct jobq_table_stats before, after;
+
+	operation->before();
+	operation->act(); /* once here, so that no symbol is left to be bound */
+	operation->after();
+	operation->before();
+	long length = run_child(operation, -1);
+	operation->after();
+
+	long count = 2 * (budget != NULL ? atol(budget) : STEPS_MOST) / length;
+	long stride = length / (count + 1) + 1;
+	jobq_table_stats(table, &before);
+	for (long steps = 1; steps <= length; steps += stride) {
+		operation->before();
+		run_child(operation, steps);
+		kills++;
+		assert_sound(operation->name, steps);
+		operation->after();
+		assert_sound(operation->name, steps);
+	}
+	jobq_table_stats(table, &after);
+	kills_in_lock += after.repairs - before.repairs;
+	/* Else the test would pass without having met the lock. Of a long copy most is outside. */
+	if (count > 50)
+		assert_true(after.repairs > before.repairs);
+	printf("# %s: %ld instructions, one in %ld killed, %llu in the lock\n", operation->name,
+	       length, stride, (unsigned long long)(after.repairs - before.repairs));
+}
+
+static int set_up(void **state)
+{
+	struct jobq_buf why = {0};
+	(void)state;
+	last_id = 0;
+	memset(long_parameters, '7', sizeof(long_parameters));
+	snprintf(name, sizeof(name), "/jobq-test-kill-%d", (int)getpid());
+	int rc = jobq_table_own(name, (size_t)8 << 20, 86400000, &table, &why);
+	jobq_buf_free(&why);
+	return rc;
+}
+
+static int tear_down(void **state)
+{
+	struct jobq_buf why = {0};
+	(void)state;
+	jobq_table_detach(table);
+	jobq_table_remove(name, &why);
+	jobq_buf_free(&why);
+	printf("# %lu kills, %lu of them in the lock\n", kills, kills_in_lock);
+	return 0;
+}
+
+#define KILL(op, before, after)                                                                    \
+	static void kill_##op(void **state)                                                        \
+	{                                                                                          \
+		static const struct operation operation = {#op, before, act_##op, after};          \
+		(void)state;                                                                       \
+		kill_at_every_step(&operation);                                                    \
+	}
+
+KILL(submit, before_submit, after_submit)
+KILL(submit_long, before_submit, after_submit)
+KILL(claim, before_queued, after_claim)
+KILL(cancel, before_queued, after_cancel)
+KILL(begin, before_running, after_running)
+KILL(finish, before_running, after_running)
+KILL(finish_long, before_running, after_running)
+KILL(settle, before_running, after_settle)
+KILL(expire, before_expire, after_expire)
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(kill_submit), TEST(kill_submit_long), TEST(kill_claim),
+		TEST(kill_cancel), TEST(kill_begin),       TEST(kill_finish),
+		TEST(kill_finish_long), TEST(kill_settle), TEST(kill_expire),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
