@@ -1,0 +1,142 @@
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "jobq/slot.h"
+#include "slot/room.h"
+
+static volatile sig_atomic_t leaving;
+
+static void on_term(int signal)
+{
+	(void)signal;
+	leaving = 1;
+}
+
+/* SIGTERM: finish the job at hand, then go. Without SA_RESTART: it ends a wait. */
+static void set_signals(void)
+{
+	struct sigaction action = {.sa_handler = on_term};
+
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGTERM, &action, NULL);
+	signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group: jobqd decides */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGALRM, SIG_DFL); /* the job's time is up: see slot_job_run() */
+}
+
+void slot_cache_name(const struct jobq_conf *conf, char *into, size_t room)
+{
+	snprintf(into, room, "%s-scenes", conf->table_name);
+}
+
+static struct jobq_scene_cache *attach_cache(const struct jobq_conf *conf)
+{
+	char name[256];
+	struct stat st;
+	struct jobq_scene_cache *cache = NULL;
+
+	slot_cache_name(conf, name, sizeof(name));
+	int fd = shm_open(name, O_RDWR | O_CLOEXEC, 0);
+	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0) {
+		size_t size = (size_t)st.st_size;
+		void *region = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (region != MAP_FAILED)
+			cache = jobq_scene_cache_attach(region, size);
+	}
+	if (fd >= 0)
+		close(fd);
+	if (cache == NULL)
+		jobq_log(JOBQ_LOG_WARNING, "scene_cache_missing",
+			 "name=%s msg=\"scenes are parsed every time\"", name);
+	return cache;
+}
+
+int jobq_slot_cache_create(const struct jobq_conf *conf, struct jobq_buf *why)
+{
+	char name[256];
+	struct stat st;
+	int rc = 0;
+
+	slot_cache_name(conf, name, sizeof(name));
+	int fd = shm_open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		rc = -errno;
+	} else {
+		size_t size = (size_t)conf->scene_cache_size;
+		bool fresh = (uint64_t)st.st_size != conf->scene_cache_size;
+		if (fresh && (ftruncate(fd, 0) < 0 || ftruncate(fd, (off_t)size) < 0))
+			rc = -errno;
+		/* Taken now, because a full tmpfs answers a touch with SIGBUS. */
+		if (rc == 0)
+			rc = -posix_fallocate(fd, 0, (off_t)size);
+		void *region = rc == 0 ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+				       : MAP_FAILED;
+		if (rc == 0 && region == MAP_FAILED)
+			rc = -errno;
+		if (rc == 0 && !fresh) {
+			struct jobq_scene_cache *cache = jobq_scene_cache_attach(region, size);
+			fresh = cache == NULL;
+			jobq_scene_cache_detach(cache);
+		}
+		if (rc == 0 && fresh)
+			rc = jobq_scene_cache_init(region, size);
+		if (region != MAP_FAILED)
+			munmap(region, size);
+	}
+	if (fd >= 0)
+		close(fd);
+	if (rc < 0)
+		jobq_buf_addf(why, "shared memory %s for the scene cache: %s", name, strerror(-rc));
+	return rc;
+}
+
+int jobq_slot_main(const struct jobq_conf *conf, unsigned slot)
+{
+	struct slot_work work = {.conf = conf};
+	struct jobq_buf why = {0};
+	pid_t holder = 0;
+
+	set_signals();
+	int rc = jobq_table_attach(conf->table_name, &work.table, &why);
+	if (rc < 0) {
+		jobq_log(JOBQ_LOG_ERROR, "table_missing", "slot=%u msg=\"%s\"", slot,
+			 why.data != NULL ? why.data : strerror(-rc));
+		return EX_UNAVAILABLE;
+	}
+	rc = jobq_table_enter(work.table, slot, &holder);
+	if (rc < 0) {
+		jobq_log(JOBQ_LOG_ERROR, "slot_taken", "slot=%u by_pid=%d", slot, (int)holder);
+		return EX_UNAVAILABLE;
+	}
+	rc = jobq_scene_project_open(&work.project, conf->project, &conf->blacklist);
+	if (rc < 0) {
+		jobq_log(JOBQ_LOG_ERROR, "project_missing", "slot=%u project=\"%s\" msg=\"%s\"",
+			 slot, conf->project, strerror(-rc));
+		return EX_UNAVAILABLE;
+	}
+	work.cache = attach_cache(conf);
+	jobq_log(JOBQ_LOG_INFO, "worker_started", "slot=%u", slot);
+
+	while (!leaving) {
+		struct jobq_job_claim claim;
+		rc = jobq_table_claim(work.table, slot, &claim);
+		if (rc == -ESHUTDOWN)
+			break;
+		if (rc == 0)
+			slot_job_run(&work, &claim);
+	}
+	jobq_log(JOBQ_LOG_INFO, "worker_leaving", "slot=%u", slot);
+	jobq_scene_cache_detach(work.cache);
+	jobq_scene_project_close(work.project);
+	jobq_table_detach(work.table);
+	return 0;
+}

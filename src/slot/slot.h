@@ -1,0 +1,49 @@
+/*
+ * slot: one worker process. Takes one job after another from the table and
+ * does its work. Everything here runs in the single thread of that process.
+ */
+#ifndef JOBQ_SLOT_SLOT_H
+#define JOBQ_SLOT_SLOT_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include "jobq/conf.h"
+#include "jobq/job.h"
+#include "jobq/scene.h"
+#include "jobq/table.h"
+
+/* What a job type's code works with. Borrowed for the length of one call. */
+struct slot_work {
+	const struct jobq_conf *conf;
+	struct jobq_scene_project *project; /* the root that every path is under */
+	struct jobq_scene_cache *cache;     /* shared by the three slots; NULL when there is none */
+	const json_t *parameters;           /* as accepted by jobq_job_rules, borrowed */
+
+	/* What the type's function leaves behind. */
+	json_t *result; /* a new reference or NULL; the caller takes it */
+	char *error;    /* NULL when the job completed; else malloc'd, the caller frees it */
+
+	/* How progress gets out: slot_progress() below, nothing else uses these. */
+	struct jobq_table *table;
+	struct jobq_job_claim *claim;
+	int progress_sent; /* hundredths */
+};
+
+/*
+ * Says how much of the work is done: `done` of `total` steps. Cheap to call
+ * for every step: it reaches the table only when a hundredth has been gained,
+ * and never says more than 0.99, because 1.0 means completed.
+ */
+void slot_progress(struct slot_work *work, size_t done, size_t total);
+
+/*
+ * One function a job type (a row in slot/job.c). Fills work->result and, when
+ * the job has failed, work->error. Returns 0, or -ENOMEM when it could
+ * not even build a result (the job is then failed by the caller).
+ */
+int slot_batch_operations(struct slot_work *work);
+int slot_scene_preload(struct slot_work *work);
+int slot_cache_warming(struct slot_work *work);
+
+#endif

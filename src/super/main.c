@@ -1,0 +1,51 @@
+#include "config.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "jobq/slot.h"
+#include "super/super.h"
+
+static int test(const struct jobq_conf *conf)
+{
+	struct jobq_buf errors = {0};
+	bool ok = jobq_conf_check_project(conf, &errors);
+
+	if (ok)
+		puts("configuration ok");
+	else
+		fputs(errors.data, stderr);
+	jobq_buf_free(&errors);
+	return ok ? 0 : EX_CONFIG;
+}
+
+static int run(const struct jobq_conf *conf, const struct jobq_conf_args *args)
+{
+	uint64_t slot;
+
+	if (args->test)
+		return test(conf);
+	jobq_log_open("jobqd", conf->log_level);
+	if (args->role == NULL)
+		return super_main(conf, args);
+	if (strcmp(args->role, "slot") == 0 && args->role_arg != NULL &&
+	    jobq_text_u64(args->role_arg, strlen(args->role_arg), JOBQ_SLOTS - 1, &slot))
+		return jobq_slot_main(conf, (unsigned)slot);
+	fprintf(stderr, "jobqd: -x %s: no such role\n", args->role);
+	return EX_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	struct jobq_conf_args args;
+	struct jobq_conf conf;
+
+	jobq_conf_args(&args, argc, argv, "jobqd",
+		       "The supervisor of jobq: owns the job table and runs the jobs.");
+	int status = jobq_conf_start(&conf, &args);
+	if (status == 0)
+		status = run(&conf, &args);
+	jobq_conf_free(&conf);
+	return status;
+}
