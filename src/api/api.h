@@ -1,0 +1,149 @@
+/*
+ * api: jobq-api, the FastCGI application behind nginx.
+ *
+ * A parent forks worker processes; each serves one pool's socket with many
+ * threads, one request a thread at a time. A request's way: accept.c takes it
+ * from libfcgi, route.c finds its handler by method and path, the handler's
+ * file does the work on the table, reply.c sends the answer.
+ *
+ * Two pools, each with its own socket. "api" serves what is answered at once.
+ * "wait" serves what may take long (?wait=, whole lists), so that plain
+ * requests never queue behind it; nginx sends each request to its pool.
+ */
+#ifndef JOBQ_API_API_H
+#define JOBQ_API_API_H
+
+#include <fcgiapp.h>
+#include <pthread.h>
+
+#include "jobq/conf.h"
+#include "jobq/job.h"
+#include "jobq/table.h"
+
+#define API_WAIT_MAX 60 /* seconds of ?wait= */
+
+/* A kind of worker process. */
+struct api_pool {
+	const char *name;
+	const char *path; /* of its socket */
+	unsigned processes, threads;
+	bool waits; /* requests may sleep in it */
+	int listener;
+	ino_t inode; /* of the socket's name, to see when a successor has taken it */
+};
+
+/* One request. Belongs to the thread that serves it. */
+struct api_request {
+	FCGX_Request fcgi;
+	const struct jobq_conf *conf;
+	struct jobq_table *table; /* NULL: there is none just now */
+	const char *method, *path, *query, *token_name;
+	uint64_t id;  /* from the path, where the route has one */
+	bool head;    /* send no body */
+	bool may_wait; /* this pool's threads may sleep for a client */
+	_Atomic uint32_t stop; /* changes when the client has gone or the process stops */
+	struct jobq_buf headers; /* beyond the usual ones; each line ends in CRLF */
+	struct jobq_buf body;
+};
+
+/* ---- reply.c: every function sends the whole answer ---- */
+/* The request's body as JSON; body.failed becomes a 500. */
+void api_reply(struct api_request *request, int status);
+/* An error body. `fmt` makes the sentence for a person. */
+void api_reply_error(struct api_request *request, int status, const char *code, const char *fmt,
+		     ...) JOBQ_PRINTF(4, 5);
+/* The same from a refusal, with its details. */
+void api_reply_refusal(struct api_request *request, int status, const struct jobq_refusal *why);
+/* 503 with Retry-After. */
+void api_reply_unavailable(struct api_request *request, unsigned retry_after, const char *code,
+			   const char *sentence);
+/* Begins an answer of unknown length; parts follow. */
+void api_reply_begin(struct api_request *request, int status);
+/* Sends and empties the body; false: the client has gone. */
+bool api_reply_part(struct api_request *request);
+
+/* ---- query.c ---- */
+/*
+ * The value of a query parameter, decoded into `into`. Returns its length, -1
+ * when it is not there, or -2 when it cannot be read: given twice, a broken
+ * percent sign, or too long. The name itself is not decoded: nginx, which
+ * chooses the pool by it, does not do so either.
+ */
+int api_query(const char *query, const char *name, char *into, size_t room);
+
+/* ---- route.c ---- */
+/* Answers the request. */
+void api_route(struct api_request *request);
+
+/* ---- one file a handler ---- */
+void api_submit(struct api_request *request); /* POST /jobs */
+void api_list(struct api_request *request);   /* GET /jobs */
+void api_show(struct api_request *request);   /* GET /jobs/:id */
+void api_cancel(struct api_request *request); /* DELETE /jobs/:id */
+void api_health(struct api_request *request); /* GET /healthz */
+
+/* ---- pool.c ---- */
+/*
+ * Counts the request in as one that may hold its thread for long. False, and
+ * answered with 503, when too few threads would be left. Each true is followed
+ * by api_pool_leave().
+ */
+bool api_pool_enter(struct api_request *request);
+void api_pool_leave(void);
+/* The life of a worker process; `parent` is readable when the parent is gone. */
+int api_pool_run(const struct jobq_conf *conf, const struct api_pool *pool, int parent);
+
+/* ---- accept.c ---- */
+enum api_thread_state {
+	API_ACCEPTING, /* no connection: may be stopped at once */
+	API_IDLE,      /* waits for a request on a kept connection */
+	API_BUSY,
+	API_ENDED,
+};
+
+struct api_thread {
+	pthread_t thread;
+	const struct jobq_conf *conf;
+	const struct api_pool *pool;
+	_Atomic int state;
+	struct api_request request;
+};
+
+/* Set once, when the process is to stop. */
+extern _Atomic bool api_stopping;
+/* The thread's function: serves one request after another until api_stopping. */
+void *api_accept(void *thread);
+
+/* ---- gone.c: clients that go away while we sleep for them ---- */
+/* Starts the watching thread. Once a process, in the wait pool. */
+bool api_gone_start(void);
+/* Interrupts *stop when the other side of `fd` hangs up; until forgotten. */
+void api_gone_watch(int fd, _Atomic uint32_t *stop);
+void api_gone_forget(int fd);
+
+/* ---- table.c: this process's hold on the table ---- */
+/* The table, attached if it has to be; NULL: there is none. Given back after use. */
+struct jobq_table *api_table_take(const struct jobq_conf *conf);
+void api_table_give(struct jobq_table *table);
+/*
+ * Whether a supervisor owns the request's table. If not, looks whether another
+ * table stands under the name by now and changes request->table to it.
+ */
+bool api_table_owned(struct api_request *request);
+
+/* ---- listen.c ---- */
+/*
+ * Makes the pool's socket under its name, in place of one that is there, in
+ * one step: clients find the old one or the new one. False: logged.
+ */
+bool api_listen(struct api_pool *pool);
+/* Whether the name still stands for this pool's socket. */
+bool api_listen_current(const struct api_pool *pool);
+/* Keeps a second jobq-api from the same sockets; false: there is one. Logged. */
+bool api_listen_lock(const struct api_pool *pool);
+
+/* ---- prefork.c ---- */
+/* The parent: keeps the workers running until SIGTERM. The exit status. */
+int api_prefork(const struct jobq_conf *conf, struct api_pool *pools, size_t count);
+
+#endif

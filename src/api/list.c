@@ -1,0 +1,151 @@
+#include "config.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "api/api.h"
+
+#define LIMIT_MAX 10000
+
+struct listing {
+	struct jobq_table_filter filter;
+	uint64_t after;
+	uint64_t limit; /* 0: none */
+};
+
+/* False: it has been answered. */
+static bool read_word(struct api_request *request, const char *name, struct listing *listing)
+{
+	char text[32];
+	int len = api_query(request->query, name, text, sizeof(text));
+	enum jobq_job_type type;
+
+	if (len == -1)
+		return true;
+	if (strcmp(name, "status") == 0) {
+		if (len >= 0 && jobq_job_status_of(text, (size_t)len, &listing->filter.status))
+			return true;
+		api_reply_error(request, 400, "invalid_status",
+				"\"status\" must be queued, running, completed, failed or "
+				"cancelled, once");
+		return false;
+	}
+	if (len >= 0 && jobq_job_type_of(text, (size_t)len, &type)) {
+		listing->filter.type = (int)type;
+		return true;
+	}
+	api_reply_error(request, 400, "invalid_type",
+			"\"type\" must be batch_operations, scene_preload or cache_warming, once");
+	return false;
+}
+
+/* False: it has been answered. */
+static bool read_number(struct api_request *request, const char *name, uint64_t least,
+			uint64_t most, uint64_t *out)
+{
+	char text[32], code[32] = "invalid_";
+	int len = api_query(request->query, name, text, sizeof(text));
+
+	if (len == -1 || (len >= 0 && jobq_text_u64(text, (size_t)len, most, out) && *out >= least))
+		return true;
+	strncat(code, name, sizeof(code) - strlen(code) - 1);
+	api_reply_error(request, 400, code,
+			"\"%s\" must be a whole number from %" PRIu64 " to %" PRIu64 ", once", name,
+			least, most);
+	return false;
+}
+
+static void add_link(struct api_request *request, const struct listing *listing, uint64_t last)
+{
+	struct jobq_buf *headers = &request->headers;
+
+	jobq_buf_adds(headers, "Link: </jobs?");
+	if (listing->filter.status != JOBQ_STATUS_NONE)
+		jobq_buf_addf(headers, "status=%s&", jobq_job_status_name(listing->filter.status));
+	if (listing->filter.type >= 0)
+		jobq_buf_addf(headers, "type=%s&",
+			      jobq_job_type_name((enum jobq_job_type)listing->filter.type));
+	jobq_buf_addf(headers, "limit=%" PRIu64 "&after=%" PRIu64 ">; rel=\"next\"\r\n",
+		      listing->limit, last);
+}
+
+static void add_jobs(struct api_request *request, const struct jobq_job *jobs, size_t n,
+		     uint64_t *count)
+{
+	for (size_t i = 0; i < n; i++) {
+		if ((*count)++ > 0)
+			jobq_buf_add(&request->body, ",", 1);
+		jobq_job_json_short(&request->body, &jobs[i]);
+	}
+}
+
+static void begin_body(struct api_request *request)
+{
+	jobq_buf_adds(&request->body, "{\"success\":true,\"jobs\":[");
+}
+
+static void end_body(struct api_request *request, uint64_t count)
+{
+	jobq_buf_addf(&request->body, "],\"count\":%" PRIu64 "}", count);
+}
+
+/* One page: its end has to be known before its headers go out. */
+static void send_page(struct api_request *request, const struct listing *listing)
+{
+	struct jobq_job jobs[JOBQ_LIST_BITE];
+	uint64_t after = listing->after, count = 0, last = 0;
+
+	begin_body(request);
+	while (count < listing->limit) {
+		uint64_t left = listing->limit - count;
+		size_t max = left < JOBQ_LIST_BITE ? (size_t)left : JOBQ_LIST_BITE;
+		size_t n = jobq_table_list(request->table, &listing->filter, &after, jobs, max);
+		if (n == 0)
+			break;
+		add_jobs(request, jobs, n, &count);
+		last = jobs[n - 1].id;
+	}
+	end_body(request, count);
+	if (count == listing->limit &&
+	    jobq_table_list(request->table, &listing->filter, &after, jobs, 1) > 0)
+		add_link(request, listing, last);
+	api_reply(request, 200);
+}
+
+/* Everything, in memory for one bite of it, however slowly the client reads. */
+static void send_all(struct api_request *request, const struct listing *listing)
+{
+	struct jobq_job jobs[JOBQ_LIST_BITE];
+	uint64_t after = listing->after, count = 0;
+	size_t n;
+	bool there = true;
+
+	api_reply_begin(request, 200);
+	if (request->head)
+		return;
+	begin_body(request);
+	while (there &&
+	       (n = jobq_table_list(request->table, &listing->filter, &after, jobs,
+				    JOBQ_LIST_BITE)) > 0) {
+		add_jobs(request, jobs, n, &count);
+		there = api_reply_part(request);
+	}
+	end_body(request, count);
+	api_reply_part(request);
+}
+
+void api_list(struct api_request *request)
+{
+	struct listing listing = {.filter = {JOBQ_STATUS_NONE, -1}};
+
+	if (!read_word(request, "status", &listing) || !read_word(request, "type", &listing) ||
+	    !read_number(request, "limit", 1, LIMIT_MAX, &listing.limit) ||
+	    !read_number(request, "after", 0, UINT64_MAX, &listing.after))
+		return;
+	if (listing.limit > 0) {
+		send_page(request, &listing);
+	} else if (api_pool_enter(request)) {
+		send_all(request, &listing);
+		api_pool_leave();
+	}
+}

@@ -1,0 +1,158 @@
+#include "config.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "api/api.h"
+
+#define STACK_BYTES (256 * 1024)
+#define SPARE_THREADS 4     /* never held by long requests: they answer 503 */
+#define ORPHAN_LOOK 250     /* milliseconds between looks for a successor */
+#define IDLE_GRACE 6000000  /* nginx closes its kept connections after 5 s */
+#define STOP_GRACE 20000000 /* then even busy threads are left behind */
+#define NUDGE 20            /* milliseconds between signals to threads */
+
+static _Atomic unsigned long_requests;
+static unsigned long_most;
+
+bool api_pool_enter(struct api_request *request)
+{
+	if (atomic_fetch_add(&long_requests, 1) < long_most)
+		return true;
+	atomic_fetch_sub(&long_requests, 1);
+	api_reply_unavailable(request, 1, "too_many_waiting",
+			      "Too many clients are waiting; ask again without ?wait=");
+	return false;
+}
+
+void api_pool_leave(void)
+{
+	atomic_fetch_sub(&long_requests, 1);
+}
+
+static void on_nudge(int signal)
+{
+	(void)signal; /* it only ends a system call */
+}
+
+/* What libfcgi has set for SIGPIPE and others is replaced. */
+static int open_signals(void)
+{
+	struct sigaction nudge = {.sa_handler = on_nudge};
+	sigset_t set;
+
+	sigemptyset(&nudge.sa_mask);
+	sigaction(SIGUSR2, &nudge, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN);
+	signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group: the parent decides */
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_SETMASK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+static bool start_threads(const struct jobq_conf *conf, const struct api_pool *pool,
+			  struct api_thread *threads)
+{
+	pthread_attr_t attr;
+	int rc = 0;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	for (unsigned i = 0; i < pool->threads && rc == 0; i++) {
+		threads[i].conf = conf;
+		threads[i].pool = pool;
+		rc = pthread_create(&threads[i].thread, &attr, api_accept, &threads[i]);
+	}
+	pthread_attr_destroy(&attr);
+	if (rc != 0)
+		jobq_log(JOBQ_LOG_ERROR, "threads_not_started", "pool=%s msg=\"%s\"", pool->name,
+			 strerror(rc));
+	return rc == 0;
+}
+
+/* Sleeps until SIGTERM, or until a successor serves this orphan's socket. */
+static void await_end(const struct api_pool *pool, int signals, int parent)
+{
+	struct pollfd fds[2] = {{signals, POLLIN, 0}, {parent, POLLIN, 0}};
+	bool orphan = false;
+
+	for (;;) {
+		int n = poll(fds, orphan ? 1 : 2, orphan ? ORPHAN_LOOK : -1);
+		if (n > 0 && (fds[0].revents & POLLIN) != 0)
+			return;
+		if (n > 0 && !orphan && fds[1].revents != 0) {
+			orphan = true;
+			jobq_log(JOBQ_LOG_WARNING, "orphaned",
+				 "pool=%s msg=\"the parent is gone; serving until a new one takes "
+				 "over\"", pool->name);
+		}
+		if (orphan && !api_listen_current(pool))
+			return;
+	}
+}
+
+/*
+ * Ends the threads: those that wait for a connection at once, those that have
+ * one kept when nginx has had the time to close it, busy ones when they are
+ * done. Signals are repeated, because one may come just before a thread sleeps.
+ */
+static bool stop_threads(struct api_thread *threads, unsigned count)
+{
+	int64_t began = jobq_clock_mono(), now = began;
+	unsigned left = count;
+
+	atomic_store(&api_stopping, true);
+	for (; left > 0 && now < began + STOP_GRACE; now = jobq_clock_mono()) {
+		left = 0;
+		for (unsigned i = 0; i < count; i++) {
+			int state = atomic_load(&threads[i].state);
+			bool nudge = state == API_ACCEPTING ||
+				     (state == API_IDLE && now > began + IDLE_GRACE);
+			if (nudge)
+				pthread_kill(threads[i].thread, SIGUSR2);
+			if (state == API_BUSY)
+				jobq_table_interrupt(&threads[i].request.stop);
+			left += state != API_ENDED;
+		}
+		if (left > 0)
+			poll(NULL, 0, NUDGE);
+	}
+	return left == 0;
+}
+
+int api_pool_run(const struct jobq_conf *conf, const struct api_pool *pool, int parent)
+{
+	struct rlimit files = {pool->threads + 64, pool->threads + 64};
+	struct api_thread *threads = calloc(pool->threads, sizeof(*threads));
+
+	setrlimit(RLIMIT_NOFILE, &files);
+	long_most = pool->threads - SPARE_THREADS;
+	if (threads == NULL || FCGX_Init() != 0)
+		return EX_OSERR;
+	int signals = open_signals();
+	if (signals < 0 || (pool->waits && !api_gone_start()) ||
+	    !start_threads(conf, pool, threads)) {
+		jobq_log(JOBQ_LOG_ERROR, "worker_not_started", "pool=%s msg=\"%s\"", pool->name,
+			 strerror(errno));
+		return EX_OSERR;
+	}
+	jobq_log(JOBQ_LOG_INFO, "worker_started", "pool=%s threads=%u", pool->name, pool->threads);
+	await_end(pool, signals, parent);
+	bool clean = stop_threads(threads, pool->threads);
+	jobq_log(clean ? JOBQ_LOG_INFO : JOBQ_LOG_WARNING, "worker_stopped",
+		 "pool=%s clean=%s", pool->name, clean ? "yes" : "no");
+	for (unsigned i = 0; clean && i < pool->threads; i++)
+		pthread_join(threads[i].thread, NULL);
+	if (clean)
+		free(threads);
+	return 0;
+}

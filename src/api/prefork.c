@@ -1,0 +1,187 @@
+#include "config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "api/api.h"
+
+#define WORKERS_MAX 65
+#define YOUNG 1000000        /* a worker that dies within a second ... */
+#define BACKOFF_FIRST 100000 /* ... is started again after 0.1 s, */
+#define BACKOFF_MOST 5000000 /* doubling up to 5 s */
+#define STOP_GRACE 25000000  /* then what is left is killed */
+
+struct worker {
+	const struct api_pool *pool;
+	pid_t pid; /* 0: none */
+	int64_t started, start_at, backoff;
+};
+
+struct parent {
+	const struct jobq_conf *conf;
+	struct worker workers[WORKERS_MAX];
+	size_t count;
+	int signals;
+	int lifeline[2]; /* a pipe that nobody writes to: its end tells the workers of ours */
+	bool stopping;
+};
+
+static void start_worker(struct parent *parent, struct worker *worker)
+{
+	worker->start_at = 0;
+	worker->started = jobq_clock_mono();
+	worker->pid = fork();
+	if (worker->pid == 0) {
+		close(parent->lifeline[1]);
+		close(parent->signals);
+		for (size_t i = 0; i < parent->count; i++)
+			if (parent->workers[i].pool->listener != worker->pool->listener)
+				close(parent->workers[i].pool->listener);
+		exit(api_pool_run(parent->conf, worker->pool, parent->lifeline[0]));
+	}
+	if (worker->pid < 0) {
+		jobq_log(JOBQ_LOG_ERROR, "fork_failed", "msg=\"%s\"", strerror(errno));
+		worker->pid = 0;
+		worker->start_at = jobq_clock_mono() + BACKOFF_MOST;
+	}
+}
+
+/* A worker may have died between queueing a job and waking a slot for it. */
+static void kick_slots(const struct jobq_conf *conf)
+{
+	struct jobq_buf why = {0};
+	struct jobq_table *table;
+
+	if (jobq_table_attach(conf->table_name, &table, &why) == 0) {
+		jobq_table_kick(table);
+		jobq_table_detach(table);
+	}
+	jobq_buf_free(&why);
+}
+
+static void worker_ended(struct parent *parent, struct worker *worker, int status)
+{
+	if (!parent->stopping)
+		jobq_log(JOBQ_LOG_WARNING, "worker_died", "pool=%s pid=%d %s=%d",
+			 worker->pool->name, (int)worker->pid,
+			 WIFSIGNALED(status) ? "signal" : "status",
+			 WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+	worker->pid = 0;
+	if (parent->stopping)
+		return;
+	kick_slots(parent->conf);
+	int64_t now = jobq_clock_mono();
+	if (now - worker->started >= YOUNG)
+		worker->backoff = 0;
+	else
+		worker->backoff = worker->backoff == 0 ? BACKOFF_FIRST : worker->backoff * 2;
+	if (worker->backoff > BACKOFF_MOST)
+		worker->backoff = BACKOFF_MOST;
+	worker->start_at = now + worker->backoff;
+}
+
+static void reap(struct parent *parent)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		for (size_t i = 0; i < parent->count; i++)
+			if (parent->workers[i].pid == pid)
+				worker_ended(parent, &parent->workers[i], status);
+}
+
+static void signal_workers(const struct parent *parent, int signal)
+{
+	for (size_t i = 0; i < parent->count; i++)
+		if (parent->workers[i].pid > 0)
+			kill(parent->workers[i].pid, signal);
+}
+
+/* Starts what is due; returns poll(2)'s timeout until the next is. */
+static int start_due(struct parent *parent)
+{
+	int64_t now = jobq_clock_mono(), next = INT64_MAX;
+
+	for (size_t i = 0; i < parent->count; i++) {
+		struct worker *worker = &parent->workers[i];
+		if (worker->pid == 0 && worker->start_at <= now)
+			start_worker(parent, worker);
+		if (worker->pid == 0 && worker->start_at < next)
+			next = worker->start_at;
+	}
+	return next == INT64_MAX ? -1 : (int)((next - now) / 1000 + 1);
+}
+
+static bool any_worker(const struct parent *parent)
+{
+	for (size_t i = 0; i < parent->count; i++)
+		if (parent->workers[i].pid > 0)
+			return true;
+	return false;
+}
+
+static void run(struct parent *parent)
+{
+	struct pollfd fd = {parent->signals, POLLIN, 0};
+	struct signalfd_siginfo info;
+	int64_t kill_at = 0;
+
+	while (!parent->stopping || any_worker(parent)) {
+		int timeout = parent->stopping ? 100 : start_due(parent);
+		if (poll(&fd, 1, timeout) > 0 &&
+		    read(parent->signals, &info, sizeof(info)) == (ssize_t)sizeof(info) &&
+		    info.ssi_signo != SIGCHLD && !parent->stopping) {
+			jobq_log(JOBQ_LOG_INFO, "stopping", "signal=%u", info.ssi_signo);
+			parent->stopping = true;
+			kill_at = jobq_clock_mono() + STOP_GRACE;
+			signal_workers(parent, SIGTERM);
+		}
+		reap(parent);
+		if (parent->stopping && jobq_clock_mono() > kill_at)
+			signal_workers(parent, SIGKILL);
+	}
+}
+
+int api_prefork(const struct jobq_conf *conf, struct api_pool *pools, size_t count)
+{
+	struct parent parent = {.conf = conf};
+	sigset_t set;
+
+	for (size_t i = 0; i < count; i++)
+		if (!api_listen_lock(&pools[i]))
+			return EX_UNAVAILABLE;
+	for (size_t i = 0; i < count; i++) {
+		if (!api_listen(&pools[i]))
+			return EX_OSERR;
+		for (unsigned n = 0; n < pools[i].processes && parent.count < WORKERS_MAX; n++)
+			parent.workers[parent.count++].pool = &pools[i];
+	}
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	parent.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (parent.signals < 0 || pipe2(parent.lifeline, O_CLOEXEC) < 0) {
+		jobq_log(JOBQ_LOG_ERROR, "not_started", "msg=\"%s\"", strerror(errno));
+		return EX_OSERR;
+	}
+	jobq_log(JOBQ_LOG_INFO, "started", "version=%s api_socket=\"%s\" wait_socket=\"%s\"",
+		 PACKAGE_VERSION, conf->api_socket, conf->wait_socket);
+	kick_slots(conf);
+	run(&parent);
+	for (size_t i = 0; i < count; i++)
+		if (api_listen_current(&pools[i]))
+			unlink(pools[i].path);
+	jobq_log(JOBQ_LOG_INFO, "stopped", "status=0");
+	return 0;
+}

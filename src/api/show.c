@@ -1,0 +1,100 @@
+#include "config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/api.h"
+
+#define RETRY_HINT 1 /* seconds; for who polls a job that has not finished */
+
+/* Whether If-None-Match holds the tag, compared weakly (RFC 9110 section 13.1.2). */
+static bool none_match_has(const char *header, const char *tag)
+{
+	size_t len = strlen(tag);
+
+	while (header != NULL && *header != '\0') {
+		header += strspn(header, " \t,");
+		if (*header == '*')
+			return true;
+		if (strncmp(header, "W/", 2) == 0)
+			header += 2;
+		if (*header != '"')
+			return false;
+		const char *end = strchr(header + 1, '"');
+		if (end == NULL)
+			return false;
+		if ((size_t)(end + 1 - header) == len && strncmp(header, tag, len) == 0)
+			return true;
+		header = end + 1;
+	}
+	return false;
+}
+
+/* Sleeps as ?wait= asks. False: it has been answered. */
+static bool wait_first(struct api_request *request)
+{
+	char text[16];
+	uint64_t seconds = 0;
+	int len = api_query(request->query, "wait", text, sizeof(text));
+
+	if (len == -1)
+		return true;
+	if (len < 0 || !jobq_text_u64(text, (size_t)len, API_WAIT_MAX, &seconds)) {
+		api_reply_error(request, 400, "invalid_wait",
+				"\"wait\" must be a whole number of seconds from 0 to %d",
+				API_WAIT_MAX);
+		return false;
+	}
+	if (seconds == 0 || !request->may_wait)
+		return true;
+	if (!api_pool_enter(request))
+		return false;
+
+	int64_t deadline = jobq_clock_mono() + (int64_t)seconds * 1000000;
+	uint32_t seen = atomic_load(&request->stop);
+	api_gone_watch(request->fcgi.ipcFd, &request->stop);
+	jobq_table_wait(request->table, request->id, deadline, &request->stop, seen);
+	api_gone_forget(request->fcgi.ipcFd);
+	api_pool_leave();
+	return true;
+}
+
+void api_show(struct api_request *request)
+{
+	struct jobq_job job;
+	struct jobq_buf bytes = {0};
+	size_t error_len = 0, result_len = 0;
+	char tag[64];
+
+	if (!wait_first(request))
+		return;
+	int rc = jobq_table_get(request->table, request->id, &job, &bytes, &error_len, &result_len);
+	if (rc == -ENOENT) {
+		api_reply_error(request, 404, "job_not_found", "Job not found");
+	} else if (rc == -ENOMEM) {
+		api_reply_unavailable(request, 1, "out_of_memory", "Out of memory; try again later");
+	} else if (rc < 0) {
+		jobq_log(JOBQ_LOG_ERROR, "job_unreadable", "job=%llu error=%d",
+			 (unsigned long long)request->id, -rc);
+		api_reply_error(request, 500, "internal_error", "The job could not be read");
+	} else {
+		snprintf(tag, sizeof(tag), "\"%08x-%llu-%u\"",
+			 jobq_table_generation(request->table), (unsigned long long)job.id,
+			 job.version);
+		jobq_buf_addf(&request->headers, "ETag: %s\r\n", tag);
+		if (!jobq_job_finished(job.status))
+			jobq_buf_addf(&request->headers, "Retry-After: %d\r\n", RETRY_HINT);
+		bool known = none_match_has(
+			FCGX_GetParam("HTTP_IF_NONE_MATCH", request->fcgi.envp), tag);
+		if (!known) {
+			jobq_buf_adds(&request->body, "{\"success\":true,\"job\":");
+			jobq_job_json(&request->body, &job,
+				      bytes.data != NULL ? bytes.data + error_len : "", result_len,
+				      bytes.data, error_len);
+			jobq_buf_adds(&request->body, "}");
+		}
+		api_reply(request, known ? 304 : 200);
+	}
+	jobq_buf_free(&bytes);
+}

@@ -1,0 +1,148 @@
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api/api.h"
+
+#define RETRY_SUPERVISOR 2 /* seconds: a restart takes less */
+#define RETRY_FULL 30
+
+/* application/json, with any parameters (RFC 9110 section 8.3.1). */
+static bool is_json(const char *content_type)
+{
+	static const char json[] = "application/json";
+	const size_t len = sizeof(json) - 1;
+
+	if (content_type == NULL || strncasecmp(content_type, json, len) != 0)
+		return false;
+	const char *rest = content_type + len + strspn(content_type + len, " \t");
+	return *rest == '\0' || *rest == ';';
+}
+
+/* Reads the body into `body`. False: it has been answered. */
+static bool read_body(struct api_request *request, struct jobq_buf *body)
+{
+	const char *length = FCGX_GetParam("CONTENT_LENGTH", request->fcgi.envp);
+	uint64_t announced = 0;
+	int got;
+
+	if (length != NULL)
+		jobq_text_u64(length, strlen(length), UINT64_MAX, &announced);
+	if (announced > JOBQ_BODY_MAX) {
+		api_reply_error(request, 413, "payload_too_large", "Payload too large");
+		return false;
+	}
+	do {
+		size_t room = body->len < announced ? (size_t)announced - body->len : 4096;
+		if (!jobq_buf_reserve(body, room)) {
+			api_reply_unavailable(request, RETRY_FULL, "out_of_memory",
+					      "Out of memory; try again later");
+			return false;
+		}
+		got = FCGX_GetStr(body->data + body->len, (int)room, request->fcgi.in);
+		body->len += got > 0 ? (size_t)got : 0;
+		if (body->len > JOBQ_BODY_MAX) {
+			api_reply_error(request, 413, "payload_too_large", "Payload too large");
+			return false;
+		}
+	} while (got > 0);
+	if (body->len < announced) {
+		api_reply_error(request, 400, "invalid_json", "The body ended early");
+		return false;
+	}
+	return true;
+}
+
+/* 1 to JOBQ_KEY_MAX printable ASCII characters. False: it has been answered. */
+static bool read_key(struct api_request *request, const char **key)
+{
+	*key = FCGX_GetParam("HTTP_IDEMPOTENCY_KEY", request->fcgi.envp);
+	if (*key == NULL) {
+		*key = "";
+		return true;
+	}
+	size_t len = strlen(*key);
+	bool printable = true;
+	for (size_t i = 0; i < len; i++)
+		printable = printable && (*key)[i] >= 0x20 && (*key)[i] < 0x7f;
+	if (len >= 1 && len <= JOBQ_KEY_MAX && printable)
+		return true;
+	api_reply_error(request, 400, "invalid_idempotency_key",
+			"An Idempotency-Key must be 1 to %d printable ASCII characters",
+			JOBQ_KEY_MAX);
+	return false;
+}
+
+static void answer(struct api_request *request, int rc, uint64_t id, bool replayed)
+{
+	switch (rc) {
+	case 0:
+		jobq_buf_addf(&request->headers, "Location: /jobs/%llu\r\n%s",
+			      (unsigned long long)id,
+			      replayed ? "Idempotent-Replayed: true\r\n" : "");
+		jobq_buf_addf(&request->body,
+			      "{\"success\":true,\"job_id\":\"%llu\",\"status\":\"queued\"}",
+			      (unsigned long long)id);
+		api_reply(request, 202);
+		return;
+	case -EEXIST:
+		api_reply_error(request, 422, "idempotency_key_reused",
+				"This Idempotency-Key was used for another request (job %llu)",
+				(unsigned long long)id);
+		return;
+	case -ENOSPC:
+		jobq_log(JOBQ_LOG_WARNING, "queue_full", "token=\"%s\"", request->token_name);
+		api_reply_unavailable(request, RETRY_FULL, "queue_full",
+				      "The job table is full; try again later");
+		return;
+	default:
+		jobq_log(JOBQ_LOG_ERROR, "submit_failed", "error=%d", -rc);
+		api_reply_error(request, 500, "internal_error", "The job could not be queued");
+	}
+}
+
+static void submit(struct api_request *request, const char *body, size_t len, const char *key)
+{
+	struct jobq_submission submission;
+	struct jobq_refusal why = {0};
+	uint64_t id = 0;
+	bool replayed = false;
+
+	if (!jobq_job_rules(body, len, &request->conf->whitelist, &request->conf->blacklist,
+			    &submission, &why)) {
+		api_reply_refusal(request, strcmp(why.code, "out_of_memory") == 0 ? 503 : 400,
+				  &why);
+		return;
+	}
+	if (!api_table_owned(request)) {
+		api_reply_unavailable(request, RETRY_SUPERVISOR, "supervisor_unavailable",
+				      "The supervisor is not running; try again soon");
+	} else {
+		struct jobq_table_submit entry = {
+			.type = submission.type,
+			.parameters = submission.parameters,
+			.parameters_len = submission.parameters_len,
+			.owner = request->token_name,
+			.key = key,
+		};
+		int rc = jobq_table_submit(request->table, &entry, &id, &replayed);
+		answer(request, rc, id, replayed);
+	}
+	free(submission.parameters);
+}
+
+void api_submit(struct api_request *request)
+{
+	struct jobq_buf body = {0};
+	const char *key;
+
+	if (!is_json(FCGX_GetParam("CONTENT_TYPE", request->fcgi.envp)))
+		api_reply_error(request, 400, "invalid_content_type",
+				"The Content-Type must be application/json");
+	else if (read_key(request, &key) && read_body(request, &body))
+		submit(request, body.data != NULL ? body.data : "", body.len, key);
+	jobq_buf_free(&body);
+}

@@ -1,0 +1,103 @@
+#include "config.h"
+
+#include <stdlib.h>
+
+#include "api/api.h"
+
+/*
+ * The attachment that new requests get, and how many requests use it. One that
+ * has been replaced is detached by the last request that still uses it.
+ */
+struct hold {
+	struct jobq_table *table;
+	unsigned users;
+	struct hold *next; /* replaced ones that are still in use */
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct hold *holds; /* the first is the current one */
+
+static void drop_unused(void)
+{
+	for (struct hold **at = holds != NULL ? &holds->next : &holds; *at != NULL;) {
+		struct hold *old = *at;
+		if (old->users > 0) {
+			at = &old->next;
+			continue;
+		}
+		*at = old->next;
+		jobq_table_detach(old->table);
+		free(old);
+	}
+}
+
+/* Puts the table that the name stands for now in front. With the lock. */
+static void attach(const struct jobq_conf *conf)
+{
+	struct jobq_buf why = {0};
+	struct jobq_table *table;
+
+	int rc = jobq_table_attach(conf->table_name, &table, &why);
+	if (rc < 0 && why.len > 0)
+		jobq_log(JOBQ_LOG_ERROR, "table_refused", "msg=\"%s\"", why.data);
+	jobq_buf_free(&why);
+	if (rc < 0)
+		return;
+	struct hold *hold = calloc(1, sizeof(*hold));
+	if (hold == NULL) {
+		jobq_table_detach(table);
+		return;
+	}
+	jobq_log(JOBQ_LOG_INFO, "table_attached", "table=%s generation=%08x", conf->table_name,
+		 jobq_table_generation(table));
+	*hold = (struct hold){.table = table, .next = holds};
+	holds = hold;
+	drop_unused();
+}
+
+struct jobq_table *api_table_take(const struct jobq_conf *conf)
+{
+	struct jobq_table *table = NULL;
+
+	pthread_mutex_lock(&lock);
+	if (holds == NULL || jobq_table_retired(holds->table))
+		attach(conf);
+	if (holds != NULL) {
+		holds->users++;
+		table = holds->table;
+	}
+	pthread_mutex_unlock(&lock);
+	return table;
+}
+
+void api_table_give(struct jobq_table *table)
+{
+	if (table == NULL)
+		return;
+	pthread_mutex_lock(&lock);
+	for (struct hold *hold = holds; hold != NULL; hold = hold->next) {
+		if (hold->table == table) {
+			hold->users--;
+			break;
+		}
+	}
+	drop_unused();
+	pthread_mutex_unlock(&lock);
+}
+
+bool api_table_owned(struct api_request *request)
+{
+	if (request->table == NULL)
+		return false;
+	if (jobq_table_owned(request->table))
+		return true;
+
+	/* No owner: it may have been removed by hand and made anew. */
+	pthread_mutex_lock(&lock);
+	if (holds->table == request->table && jobq_table_replaced(request->table))
+		attach(request->conf);
+	pthread_mutex_unlock(&lock);
+	api_table_give(request->table);
+	request->table = api_table_take(request->conf);
+	return request->table != NULL && jobq_table_owned(request->table);
+}
