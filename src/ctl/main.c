@@ -1,0 +1,143 @@
+/*
+ * jobqctl: the operator's tool.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "jobq/conf.h"
+#include "jobq/table.h"
+
+static int attach(const struct jobq_conf *conf, struct jobq_table **table)
+{
+	struct jobq_buf why = {0};
+	int rc = jobq_table_attach(conf->table_name, table, &why);
+
+	if (rc < 0)
+		fprintf(stderr, "jobqctl: %s\n",
+			why.len > 0 ? why.data : "there is no job table: is jobqd running?");
+	jobq_buf_free(&why);
+	return rc;
+}
+
+static int check(const struct jobq_conf *conf)
+{
+	struct jobq_table *table;
+	struct jobq_buf out = {0};
+
+	if (attach(conf, &table) < 0)
+		return 2;
+	size_t violations = jobq_table_check(table, &out);
+	fputs(out.data != NULL ? out.data : "", stdout);
+	printf("%zu violations\n", violations);
+	jobq_buf_free(&out);
+	jobq_table_detach(table);
+	return violations == 0 ? 0 : 1;
+}
+
+static int show(const struct jobq_conf *conf)
+{
+	struct jobq_table *table;
+	struct jobq_table_stats stats;
+
+	if (attach(conf, &table) < 0)
+		return 2;
+	jobq_table_stats(table, &stats);
+	for (int status = JOBQ_STATUS_QUEUED; status < JOBQ_STATUSES; status++)
+		printf("%s %llu\n", jobq_job_status_name((enum jobq_job_status)status),
+		       (unsigned long long)stats.jobs[status]);
+	printf("next_id %llu\nbytes_max %llu\nbytes_committed %llu\nbytes_free %llu\n"
+	       "repairs %llu\n",
+	       (unsigned long long)stats.next_id, (unsigned long long)stats.bytes_max,
+	       (unsigned long long)stats.bytes_committed, (unsigned long long)stats.bytes_free,
+	       (unsigned long long)stats.repairs);
+	jobq_table_detach(table);
+	return 0;
+}
+
+static int remove_table(const struct jobq_conf *conf)
+{
+	struct jobq_buf why = {0};
+	int rc = jobq_table_remove(conf->table_name, &why);
+
+	if (rc < 0)
+		fprintf(stderr, "jobqctl: %s\n", why.len > 0 ? why.data : strerror(-rc));
+	jobq_buf_free(&why);
+	return rc < 0 ? 1 : 0;
+}
+
+static const struct command {
+	const char *name;
+	int (*run)(const struct jobq_conf *conf);
+	const char *sentence;
+} commands[] = {
+	{"show", show, "print the job table's numbers"},
+	{"check", check, "check the job table's invariants; exit 1 when one is broken"},
+	{"remove-table", remove_table, "remove the job table, with all jobs, while jobqd is down"},
+};
+
+static void print_help(void)
+{
+	printf("Usage: jobqctl [-c FILE] [-o NAME=VALUE]... COMMAND\n"
+	       "Looks after the job table of a jobq service.\n\n"
+	       "  -c, --config FILE        read this configuration [" JOBQ_CONF_FILE "]\n"
+	       "  -o, --option NAME=VALUE  set an option, over what the file says\n"
+	       "  -h, --help               show this and exit\n"
+	       "  -V, --version            show the version and exit\n\nCommands:\n");
+	for (size_t i = 0; i < JOBQ_LENGTH(commands); i++)
+		printf("  %-13s %s\n", commands[i].name, commands[i].sentence);
+}
+
+static int run(const char *name, const struct jobq_conf_args *args)
+{
+	struct jobq_conf conf;
+
+	for (size_t i = 0; i < JOBQ_LENGTH(commands); i++) {
+		if (strcmp(commands[i].name, name) != 0)
+			continue;
+		int status = jobq_conf_start(&conf, args);
+		if (status == 0)
+			status = commands[i].run(&conf);
+		jobq_conf_free(&conf);
+		return status;
+	}
+	fprintf(stderr, "jobqctl: there is no command '%s'\nTry 'jobqctl --help'.\n", name);
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{"config", required_argument, NULL, 'c'}, {"option", required_argument, NULL, 'o'},
+		{"help", no_argument, NULL, 'h'},	  {"version", no_argument, NULL, 'V'},
+		{0},
+	};
+	struct jobq_conf_args args = {.file = JOBQ_CONF_FILE};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:o:hV", longs, NULL)) != -1) {
+		if (c == 'c') {
+			args.file = optarg;
+		} else if (c == 'o' && args.setting_count < JOBQ_LENGTH(args.settings)) {
+			args.settings[args.setting_count++] = optarg;
+		} else if (c == 'h') {
+			print_help();
+			return 0;
+		} else if (c == 'V') {
+			printf("jobqctl (%s) %s\n", PACKAGE_NAME, PACKAGE_VERSION);
+			return 0;
+		} else {
+			fprintf(stderr, "Try 'jobqctl --help'.\n");
+			return 2;
+		}
+	}
+	if (optind + 1 != argc) {
+		fprintf(stderr, "jobqctl: name one command\nTry 'jobqctl --help'.\n");
+		return 2;
+	}
+	return run(argv[optind], &args);
+}
