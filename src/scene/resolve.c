@@ -1,0 +1,418 @@
+#include "config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "scene/scene.h"
+
+/* One file of the closure; each path has one, however often it is named. */
+struct item {
+	const char *path;
+	const struct jobq_scene_facts *facts; /* NULL: not a text file, or not to be had */
+	struct jobq_scene_stamp stamp;
+	uint32_t below;  /* the item that is gone on with after this one */
+	size_t next;     /* of its dependencies */
+	bool open;       /* its dependencies are being followed */
+	bool parsed;     /* its facts are new */
+};
+
+#define NO_ITEM UINT32_MAX
+
+struct loader {
+	struct jobq_scene_project *project;
+	struct jobq_scene_cache *cache;
+	unsigned how;
+	struct scene_arena *arena;
+	struct jobq_scene_load *load;
+	struct item *items;
+	size_t count;
+	struct scene_map paths;
+};
+
+static bool ends(const char *path, const char *suffix)
+{
+	size_t len = strlen(path), tail = strlen(suffix);
+
+	return len >= tail && strcasecmp(path + len - tail, suffix) == 0;
+}
+
+static bool is_sidecar(const char *path)
+{
+	return ends(path, ".import") || ends(path, ".remap");
+}
+
+static bool is_text(const char *path)
+{
+	return ends(path, ".tscn") || ends(path, ".tres") || is_sidecar(path);
+}
+
+/* Which loader takes a file depends on the type it is asked for. */
+static bool fits(const struct jobq_scene_project *project, const char *path, const char *type)
+{
+	static const char *const bases[] = {"Resource", "RefCounted", "Object"};
+
+	if (type == NULL || type[0] == '\0')
+		return true;
+	if (ends(path, ".tres"))
+		return strcmp(type, "PackedScene") != 0;
+	if (!ends(path, ".tscn") && !ends(path, ".gd"))
+		return true;
+	for (size_t i = 0; i < JOBQ_LENGTH(bases) && project->engine != SCENE_ENGINE_3; i++) {
+		if (strcmp(type, bases[i]) == 0)
+			return true;
+	}
+	if (ends(path, ".gd"))
+		return strcmp(type, "Script") == 0 || strcmp(type, "GDScript") == 0;
+	return strcmp(type, "PackedScene") == 0;
+}
+
+static void miss(struct loader *loader, const char *path, const char *needed_by, const char *why)
+{
+	struct jobq_scene_load *load = loader->load;
+	struct jobq_scene_missing *all = scene_arena_grow(loader->arena, load->missing,
+							  load->missing_count, sizeof(all[0]));
+
+	if (all == NULL)
+		return;
+	load->missing = all;
+	all[load->missing_count++] = (struct jobq_scene_missing){path, needed_by, why};
+}
+
+static void touch(struct loader *loader, const char *path, uint64_t bytes)
+{
+	struct jobq_scene_load *load = loader->load;
+	struct jobq_scene_file *all =
+		scene_arena_grow(loader->arena, load->files, load->file_count, sizeof(all[0]));
+
+	if (all == NULL)
+		return;
+	load->files = all;
+	all[load->file_count++] = (struct jobq_scene_file){path, bytes};
+	load->bytes += bytes;
+}
+
+/* Parses an open text file. Returns 0, -ENOMEM or what reading it said. */
+static int parse(struct loader *loader, int fd, const char *path,
+		 const struct jobq_scene_stamp *stamp, struct scene_reading *reading)
+{
+	char *data;
+	int error = scene_project_read(fd, stamp, &data);
+	bool validate = (loader->how & JOBQ_SCENE_VALIDATE) != 0 && loader->count == 1;
+
+	if (error < 0)
+		return error;
+	if (is_sidecar(path))
+		error = scene_read_import(loader->arena, data, (size_t)stamp->bytes, reading);
+	else
+		error = scene_read(loader->arena, data, (size_t)stamp->bytes,
+				   loader->project->engine, validate, reading);
+	free(data);
+	return error;
+}
+
+/* The error of a reading as one sentence with its place. */
+static const char *sentence(struct loader *loader, const struct scene_reading *reading)
+{
+	if (reading->error == NULL)
+		return NULL;
+	return scene_arena_print(loader->arena, "line %u, column %u: %s", reading->line,
+				 reading->column, reading->error);
+}
+
+/*
+ * Gets the facts of an open text file, from the cache or by parsing. Returns 0,
+ * or a negative errno; *why is set when the text is broken.
+ */
+static int learn(struct loader *loader, struct item *item, int fd, const char **why)
+{
+	struct jobq_scene_load *load = loader->load;
+	struct jobq_scene_facts *facts = scene_arena_get(loader->arena, sizeof(*facts));
+	enum scene_cache_found found = SCENE_CACHE_MISS;
+	struct scene_reading reading = {0};
+	bool first = loader->count == 1;
+
+	if (facts == NULL)
+		return -ENOMEM;
+	if (loader->cache != NULL)
+		found = scene_cache_get(loader->cache, item->path, &item->stamp, loader->arena, facts);
+	if (found != SCENE_CACHE_HIT) {
+		int error = parse(loader, fd, item->path, &item->stamp, &reading);
+		if (error < 0)
+			return error;
+		*facts = reading.facts;
+		item->parsed = true;
+	}
+	*why = sentence(loader, &reading);
+	if (first) {
+		load->facts = facts;
+		load->cached = found == SCENE_CACHE_HIT;
+		load->reloaded = found == SCENE_CACHE_STALE;
+		load->errors = reading.errors;
+		load->warnings = reading.warnings;
+	}
+	if (*why == NULL)
+		item->facts = facts;
+	return 0;
+}
+
+/* Opens an item's file and reads what has to be read. Returns 0 or -ENOMEM. */
+static int visit(struct loader *loader, struct item *item, const char *needed_by)
+{
+	const char *why = NULL;
+	int fd = scene_project_file(loader->project, item->path, &item->stamp);
+	int error = fd < 0 ? fd : 0;
+
+	if (fd >= 0) {
+		touch(loader, item->path, item->stamp.bytes);
+		if ((loader->how & JOBQ_SCENE_PRELOAD) != 0)
+			scene_project_preload(fd, item->stamp.bytes);
+		if (is_text(item->path))
+			error = learn(loader, item, fd, &why);
+		close(fd);
+	}
+	if (error == -ENOMEM || loader->arena->failed)
+		return -ENOMEM;
+	if (loader->count == 1) {
+		loader->load->stamp = item->stamp;
+		loader->load->reason = error;
+		loader->load->error = error < 0 ? jobq_scene_reason(error) : why;
+	} else if (error < 0 || why != NULL) {
+		miss(loader, item->path, needed_by, why != NULL ? why : jobq_scene_reason(error));
+	}
+	return 0;
+}
+
+/*
+ * The file that is read in place of `path`: its .remap, its .import, or itself.
+ * NULL and *error when a sidecar is there that may not be read.
+ */
+static const char *stand_in(struct loader *loader, const char *path, int *error)
+{
+	static const char *const suffixes[] = {".remap", ".import"};
+	struct jobq_scene_stamp stamp;
+
+	for (size_t i = 0; i < JOBQ_LENGTH(suffixes); i++) {
+		const char *sidecar = scene_arena_print(loader->arena, "%s%s", path, suffixes[i]);
+		if (sidecar == NULL)
+			return NULL;
+		int fd = scene_project_file(loader->project, sidecar, &stamp);
+		if (fd >= 0) {
+			close(fd);
+			return sidecar;
+		}
+		/* A path too long for a sidecar, or below a missing directory, has none. */
+		if (fd != -ENOENT && fd != -ENOTDIR && fd != -EINVAL && fd != -ENAMETOOLONG) {
+			*error = fd;
+			return NULL;
+		}
+	}
+	return path;
+}
+
+/* The path of an item's next dependency; NULL when there is none to be followed. */
+static const char *dependency(struct loader *loader, struct item *item)
+{
+	size_t index = item->next++;
+	struct jobq_scene_stamp stamp;
+	const char *why;
+
+	if (item->facts->kind == JOBQ_SCENE_IMPORT && item->facts->dependency_count == 0)
+		return scene_arena_copy(loader->arena, item->path,
+					(size_t)(strrchr(item->path, '.') - item->path));
+	const struct jobq_scene_dependency *d = &item->facts->dependencies[index];
+	char *dir = scene_arena_copy(loader->arena, item->path,
+				     (size_t)(strrchr(item->path, '/') + 1 - item->path));
+	char *path = dir == NULL ? NULL : scene_project_path(loader->arena, dir, d->path, &why);
+	if (path == NULL) {
+		if (dir != NULL)
+			miss(loader, d->path, item->path, why);
+		return NULL;
+	}
+	if (item->facts->kind == JOBQ_SCENE_IMPORT)
+		return path;
+	if (loader->project->blacklist != NULL &&
+	    jobq_paths_match_any(loader->project->blacklist, path)) {
+		miss(loader, path, item->path, jobq_scene_reason(-EPERM));
+		return NULL;
+	}
+	int error = 0;
+	const char *file = stand_in(loader, path, &error);
+	if (file == NULL) {
+		miss(loader, path, item->path, jobq_scene_reason(error));
+	} else if (file == path && !fits(loader->project, path, d->type) &&
+		   jobq_scene_stat(loader->project, path, &stamp) == 0) {
+		miss(loader, path, item->path,
+		     scene_arena_print(loader->arena, "it cannot be loaded as a %s", d->type));
+		return NULL;
+	}
+	return file;
+}
+
+/* An item that is met again while it is open: names the way round, from the innermost. */
+static void cycle(struct loader *loader, uint32_t from, uint32_t again)
+{
+	const char *way = loader->items[again].path;
+	uint32_t at = from;
+
+	/* A way of thousands is told by its end. */
+	for (int steps = 0; way != NULL; steps++) {
+		bool whole = at == again;
+		way = scene_arena_print(loader->arena, "%s -> %s",
+					whole || steps < 20 ? loader->items[at].path : "...", way);
+		if (whole || steps == 20)
+			break;
+		at = loader->items[at].below;
+	}
+	miss(loader, loader->items[again].path, loader->items[from].path,
+	     scene_arena_print(loader->arena, "it needs itself: %s", way == NULL ? "" : way));
+}
+
+/* The item of a path. *fresh says whether it is new. NO_ITEM: out of memory. */
+static uint32_t item_of(struct loader *loader, const char *path, bool *fresh)
+{
+	struct scene_key key = {.name = path, .name_len = strlen(path)};
+	uint32_t *index = scene_map_add(&loader->paths, loader->arena, &key, (uint32_t)loader->count);
+
+	if (index == NULL)
+		return NO_ITEM;
+	*fresh = *index == loader->count;
+	if (!*fresh)
+		return *index;
+	struct item *items =
+		scene_arena_grow(loader->arena, loader->items, loader->count, sizeof(items[0]));
+	if (items == NULL)
+		return NO_ITEM;
+	loader->items = items;
+	items[loader->count++] = (struct item){.path = path};
+	return *index;
+}
+
+static bool has_next(const struct item *item)
+{
+	size_t count = item->facts == NULL ? 0 : item->facts->dependency_count;
+
+	if (item->facts != NULL && item->facts->kind == JOBQ_SCENE_IMPORT)
+		count = 1;
+	return item->next < count;
+}
+
+/* Depth first over everything the first item needs, without recursion. */
+static int follow(struct loader *loader)
+{
+	uint32_t top = 0;
+
+	loader->items[0].below = NO_ITEM;
+	loader->items[0].open = true;
+	while (top != NO_ITEM && !loader->arena->failed) {
+		struct item *item = &loader->items[top];
+		if (!has_next(item)) {
+			item->open = false;
+			top = item->below;
+			continue;
+		}
+		bool fresh = false;
+		const char *path = dependency(loader, item);
+		uint32_t index = path == NULL ? NO_ITEM : item_of(loader, path, &fresh);
+		if (index == NO_ITEM)
+			continue;
+		if (fresh) {
+			struct item *next = &loader->items[index];
+			if (visit(loader, next, loader->items[top].path) < 0)
+				return -ENOMEM;
+			next->below = top;
+			next->open = true;
+			top = index;
+		} else if (loader->items[index].open) {
+			cycle(loader, top, index);
+		}
+	}
+	return loader->arena->failed ? -ENOMEM : 0;
+}
+
+static void keep(struct loader *loader)
+{
+	for (size_t i = 0; i < loader->count; i++) {
+		const struct item *item = &loader->items[i];
+		if (item->parsed && item->facts != NULL &&
+		    scene_cache_put(loader->cache, item->path, &item->stamp, item->facts))
+			scene_arena_add_text(loader->arena, &loader->load->kept, item->path);
+	}
+}
+
+static const char *name_missing(struct loader *loader)
+{
+	const struct jobq_scene_missing *first = &loader->load->missing[0];
+	size_t more = loader->load->missing_count - 1;
+
+	if (more == 0)
+		return scene_arena_print(loader->arena, "%s, needed by %s: %s", first->path,
+					 first->needed_by, first->why);
+	return scene_arena_print(loader->arena, "%s, needed by %s: %s; and %zu more", first->path,
+				 first->needed_by, first->why, more);
+}
+
+/* Begins a load: the scene's own file. Returns 0 or -ENOMEM. */
+static int start(struct loader *loader, const char *path)
+{
+	struct jobq_scene_load *load = loader->load;
+	bool fresh;
+
+	*load = (struct jobq_scene_load){0};
+	struct scene_arena *arena = calloc(1, sizeof(*arena));
+	load->memory = loader->arena = arena;
+	if (arena == NULL)
+		return -ENOMEM;
+	path = scene_arena_copy(arena, path, strlen(path));
+	if (path == NULL || item_of(loader, path, &fresh) == NO_ITEM)
+		return -ENOMEM;
+	int error = visit(loader, &loader->items[0], path);
+	if (error == 0 && load->facts != NULL && load->error == NULL &&
+	    load->facts->kind != JOBQ_SCENE_SCENE)
+		load->error = "it is no scene, but another resource";
+	return error;
+}
+
+int jobq_scene_load(struct jobq_scene_project *project, struct jobq_scene_cache *cache,
+		    const char *path, unsigned how, struct jobq_scene_load *load)
+{
+	struct loader loader = {.project = project, .cache = cache, .how = how, .load = load};
+	int error = start(&loader, path);
+
+	if (error == 0 && load->error == NULL)
+		error = follow(&loader);
+	if (error == 0 && load->missing_count > 0)
+		load->error = name_missing(&loader);
+	if (error == 0 && load->error == NULL && cache != NULL)
+		keep(&loader);
+	return error == 0 && loader.arena->failed ? -ENOMEM : error;
+}
+
+int jobq_scene_look(struct jobq_scene_project *project, struct jobq_scene_cache *cache,
+		    const char *path, struct jobq_scene_load *load)
+{
+	struct loader loader = {.project = project, .cache = cache, .load = load};
+
+	return start(&loader, path);
+}
+
+int jobq_scene_stat(struct jobq_scene_project *project, const char *path,
+		    struct jobq_scene_stamp *stamp)
+{
+	int fd = scene_project_file(project, path, stamp);
+
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return 0;
+}
+
+void jobq_scene_load_free(struct jobq_scene_load *load)
+{
+	if (load->memory != NULL)
+		scene_arena_free(load->memory);
+	free(load->memory);
+	*load = (struct jobq_scene_load){0};
+}

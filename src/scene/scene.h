@@ -1,0 +1,280 @@
+/*
+ * scene, between the files of the room. The reader is pure: bytes in, facts
+ * out, memory from an arena. Grammar: what the text loaders of Godot 3 and 4
+ * accept, not what they write; comments below say where that differs.
+ */
+#ifndef JOBQ_SCENE_SCENE_H
+#define JOBQ_SCENE_SCENE_H
+
+#include "jobq/base.h"
+#include "jobq/scene.h"
+
+/* ---- arena: memory that is given back all at once --------------------------- */
+
+struct scene_arena {
+	struct scene_chunk *chunks;
+	bool failed; /* an allocation did not succeed; sticky */
+};
+
+/* Zeroed memory, 8-byte aligned; NULL and `failed` when there is none. */
+void *scene_arena_get(struct scene_arena *arena, size_t bytes);
+/* A copy with a NUL behind it. */
+char *scene_arena_copy(struct scene_arena *arena, const char *text, size_t len);
+char *scene_arena_print(struct scene_arena *arena, const char *fmt, ...) JOBQ_PRINTF(2, 3);
+/*
+ * Room for one more element behind `count` ones: the array itself, or a copy
+ * twice the size each time that count is a power of two from 8 on. NULL
+ * when out of memory.
+ */
+void *scene_arena_grow(struct scene_arena *arena, void *array, size_t count, size_t element);
+void scene_arena_add_text(struct scene_arena *arena, struct jobq_scene_texts *texts,
+			  const char *text);
+void scene_arena_free(struct scene_arena *arena);
+
+/* ---- map: texts to numbers, in an arena -------------------------------------- */
+
+/* A key is `dir`, a slash, `name`; or `name` alone when dir is NULL. Borrowed. */
+struct scene_key {
+	const char *dir;
+	size_t dir_len;
+	const char *name;
+	size_t name_len;
+};
+
+struct scene_map {
+	struct scene_map_slot *slots;
+	size_t count, room;
+};
+
+/* Where the key's number is, or NULL. */
+uint32_t *scene_map_find(const struct scene_map *map, const struct scene_key *key);
+/* The same; an absent key is added with the number `fresh`. NULL: out of memory. */
+uint32_t *scene_map_add(struct scene_map *map, struct scene_arena *arena,
+			const struct scene_key *key, uint32_t fresh);
+
+/* ---- lexer ------------------------------------------------------------------- */
+
+enum scene_token_kind {
+	SCENE_TOKEN_END, /* also a NUL where a token is due */
+	SCENE_TOKEN_ERROR,
+	SCENE_TOKEN_STRING,
+	SCENE_TOKEN_NAME_STRING, /* &"..." or @"...", Godot 4 */
+	SCENE_TOKEN_NUMBER,
+	SCENE_TOKEN_WORD,
+	SCENE_TOKEN_COLOUR,
+	SCENE_TOKEN_MARK, /* one of { } [ ] ( ) : , . = */
+};
+
+struct scene_token {
+	enum scene_token_kind kind;
+	char mark;
+	bool escaped;     /* a string that has a backslash in it */
+	const char *text; /* in the input; of a string what is between the quotes */
+	size_t len;
+};
+
+struct scene_lexer {
+	const char *data; /* borrowed; need not end with a NUL */
+	size_t len, pos;
+	bool godot3;
+	const char *error; /* a static sentence about the token at error_at */
+	size_t error_at;
+};
+
+/* Reads the next token; SCENE_TOKEN_ERROR sets lexer->error. */
+void scene_lexer_next(struct scene_lexer *lexer, struct scene_token *token);
+/* Where a byte is, both from 1; the column in bytes. */
+void scene_lexer_place(const struct scene_lexer *lexer, size_t at, uint32_t *line,
+		       uint32_t *column);
+/* A token's text: escapes resolved, what is not UTF-8 replaced by U+FFFD. */
+char *scene_lexer_text(const struct scene_token *token, struct scene_arena *arena);
+
+/* ---- values ------------------------------------------------------------------ */
+
+#define SCENE_DEPTH_MAX 10000 /* containers in each other; Godot's own stack ends before that */
+
+enum scene_value_kind {
+	SCENE_VALUE_ABSENT,
+	SCENE_VALUE_NULL,
+	SCENE_VALUE_BOOL,
+	SCENE_VALUE_NUMBER,
+	SCENE_VALUE_STRING,
+	SCENE_VALUE_PATH, /* NodePath("...") */
+	SCENE_VALUE_EXT,
+	SCENE_VALUE_SUB,
+	SCENE_VALUE_OTHER,
+};
+
+struct scene_value {
+	enum scene_value_kind kind;
+	struct scene_token token; /* the text of those that have one */
+};
+
+/* ---- reader ------------------------------------------------------------------ */
+
+enum scene_engine { SCENE_ENGINE_BY_FORMAT, SCENE_ENGINE_3, SCENE_ENGINE_4 };
+
+enum scene_field {
+	SCENE_FIELD_FORMAT, SCENE_FIELD_FROM, SCENE_FIELD_ID, SCENE_FIELD_INSTANCE,
+	SCENE_FIELD_LOAD_STEPS, SCENE_FIELD_METHOD, SCENE_FIELD_NAME, SCENE_FIELD_PARENT,
+	SCENE_FIELD_PATH, SCENE_FIELD_PLACEHOLDER, SCENE_FIELD_SIGNAL, SCENE_FIELD_TO,
+	SCENE_FIELD_TYPE, SCENE_FIELD_UID, SCENE_FIELDS
+};
+
+struct scene_tag {
+	size_t at; /* of its bracket */
+	struct scene_token name;
+	bool compound; /* has parts behind a dot or colon: none that we know */
+	struct scene_value fields[SCENE_FIELDS];
+};
+
+struct scene_ext {
+	const char *id;
+	struct jobq_scene_dependency dependency;
+	bool used;
+};
+
+struct scene_sub {
+	const char *id;
+	const char *type;
+	uint32_t line;
+	bool used;
+};
+
+struct scene_node {
+	const char *name, *type, *parent; /* type "" and parent NULL when absent */
+	uint32_t line;
+	bool instanced; /* instance= or instance_placeholder= */
+	bool base;      /* instance= is something that can be a scene */
+};
+
+struct scene_reader {
+	struct scene_lexer lexer;
+	struct scene_arena *arena;
+	const char *error; /* NULL while all is well */
+	size_t error_at;
+	enum scene_engine engine;
+	struct scene_tag tag; /* the last one read */
+	struct scene_ext *exts;
+	size_t ext_count;
+	struct scene_map ext_ids;
+	struct scene_sub *subs;
+	size_t sub_count;
+	struct scene_map sub_ids;
+	bool collect; /* keep nodes and stray text for validation */
+	struct scene_node *nodes;
+	size_t node_count;
+	struct jobq_scene_dependency *inlined; /* Resource("...") */
+	size_t inlined_count;
+	int64_t load_steps; /* -1 when the header has none */
+	size_t stray;       /* where text without `=` stands before a bracket, else 0 */
+	char property[64];  /* the name before the last `=`, cut to fit */
+	size_t property_len;
+	size_t counted_at; /* up to where lines are counted */
+	uint32_t counted;
+	unsigned char stack[SCENE_DEPTH_MAX];
+};
+
+/* What the reader leaves behind. */
+struct scene_reading {
+	struct jobq_scene_facts facts;
+	const char *error; /* NULL, or a sentence */
+	uint32_t line, column;
+	struct jobq_scene_texts errors, warnings; /* with `validate` */
+};
+
+/*
+ * Reads a whole scene or resource. Returns 0 or -ENOMEM; out->error says
+ * what is wrong with the text. Everything lives in `arena`.
+ */
+int scene_read(struct scene_arena *arena, const char *data, size_t len, enum scene_engine engine,
+	       bool validate, struct scene_reading *out);
+
+/*
+ * Reads a .import or .remap file: the one dependency in the facts is the file
+ * that takes the place of the one it stands beside; none with
+ * importer="keep". Returns as scene_read().
+ */
+int scene_read_import(struct scene_arena *arena, const char *data, size_t len,
+		      struct scene_reading *out);
+
+/* Whether project.godot is of Godot 3 or 4; BY_FORMAT when it does not say. */
+enum scene_engine scene_read_engine(struct scene_arena *arena, const char *data, size_t len);
+
+/* Sets the reader's error, if there is none yet. Returns false. */
+bool scene_fail(struct scene_reader *reader, size_t at, const char *text);
+/* Fails at a token where `wanted` should be; with its own error if it is one. */
+bool scene_unfit(struct scene_reader *reader, const struct scene_token *token, const char *wanted);
+/* Reads one token, which must be this mark. */
+bool scene_expect(struct scene_reader *reader, char mark);
+bool scene_is_word(const struct scene_token *token, const char *word);
+bool scene_is_mark(const struct scene_token *token, char mark);
+/* Where a token is in the input. */
+size_t scene_place(const struct scene_reader *reader, const struct scene_token *token);
+/* Reads one value. False: reader->error is set. */
+bool scene_value_read(struct scene_reader *reader, struct scene_value *value);
+
+enum scene_step { SCENE_STEP_FAILED, SCENE_STEP_END, SCENE_STEP_TAG, SCENE_STEP_PROPERTY };
+/*
+ * Looks for `name = value` or a tag, as Godot does in the body of a section:
+ * bytes up to 32 are skipped, not separators; a `[` starts a tag only when no
+ * name has begun. At a tag the position is on its bracket.
+ */
+enum scene_step scene_body_next(struct scene_reader *reader, struct scene_value *value);
+/* Reads a whole tag into reader->tag, or finds the end of the file. */
+enum scene_step scene_tag_next(struct scene_reader *reader);
+bool scene_tag_is(const struct scene_tag *tag, const char *name);
+const char *scene_field_name(enum scene_field field);
+/* The line of a place not before the last one asked for. */
+uint32_t scene_line(struct scene_reader *reader, size_t at);
+
+/* Adds to out's errors and warnings what the reader's nodes and ids give cause for. */
+void scene_validate(struct scene_reader *reader, struct scene_reading *out);
+
+/* ---- project ----------------------------------------------------------------- */
+
+struct jobq_scene_project {
+	int root;
+	uint64_t device;
+	bool walk; /* openat2(2) is not to be had */
+	enum scene_engine engine;
+	const struct jobq_list *blacklist;
+};
+
+/*
+ * Opens a regular file for reading, never waiting. `path` is any text; what is
+ * no well-formed res:// path gives -EINVAL. Returns a descriptor or a negative
+ * errno: -EPERM blacklisted, -ELOOP or -EXDEV a link or another
+ * mount, -EISDIR, -ENODEV no regular file.
+ */
+int scene_project_file(struct jobq_scene_project *project, const char *path,
+		       struct jobq_scene_stamp *stamp);
+/*
+ * Reads an open file whole; *data is malloc'd. -EFBIG over JOBQ_SCENE_FILE_MAX,
+ * -ESTALE when it changes meanwhile.
+ */
+int scene_project_read(int fd, const struct jobq_scene_stamp *stamp, char **data);
+/* Asks the kernel for the file's pages, in bites it will accept. */
+void scene_project_preload(int fd, uint64_t bytes);
+
+/*
+ * The res:// path meant by `text` in a file of directory `dir` (with its
+ * slash): `//`, `.` and `..` resolved as Godot does. NULL and *why when it
+ * is under no res:// root.
+ */
+char *scene_project_path(struct scene_arena *arena, const char *dir, const char *text,
+			 const char **why);
+
+/* ---- cache ------------------------------------------------------------------- */
+
+enum scene_cache_found { SCENE_CACHE_MISS, SCENE_CACHE_STALE, SCENE_CACHE_HIT };
+
+/* Copies the facts out into `arena` on a hit. */
+enum scene_cache_found scene_cache_get(struct jobq_scene_cache *cache, const char *path,
+				       const struct jobq_scene_stamp *stamp,
+				       struct scene_arena *arena, struct jobq_scene_facts *facts);
+/* True when the entry is new; false when a fresh one was there or it does not fit. */
+bool scene_cache_put(struct jobq_scene_cache *cache, const char *path,
+		     const struct jobq_scene_stamp *stamp, const struct jobq_scene_facts *facts);
+
+#endif

@@ -1,0 +1,105 @@
+#!/usr/bin/python3
+"""Compares scene-check with the ground truth of a corpus of real projects.
+
+usage: corpus.py SCENE_CHECK
+
+$JOBQ_CORPUS (default ../shared/scenes) holds corpus.tar.gz and truth/. Without
+it the exit status is 77: skipped. Fails when agreement falls below LEAST.
+"""
+import collections
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+
+# Agreement that has been reached: a smaller one is a step back.
+LEAST = {"dev": 823 / 826, "mutants": 0.99}
+SHOWN = 15
+
+# Mutations that only show against the engine's list of classes, which is not kept.
+CLASSES = ("sub_unknown_type", "sub_node_type")
+# Godot 4.1 and later put up with these at times; here a missing file always counts.
+TOLERATED = ("ext_missing_file", "ext_missing_script", "ext_wrong_type")
+
+
+def scenes_of(corpus, name):
+    with open(os.path.join(corpus, "truth", name)) as file:
+        return json.load(file)["scenes"]
+
+
+def check(program, root, scenes):
+    """Yields (truth, answer) for the scenes, all of one project."""
+    paths = "".join(scene["path"] + "\n" for scene in scenes)
+    run = subprocess.run([program, root], input=paths, capture_output=True, text=True)
+    if run.returncode != 0:
+        sys.exit(f"{program} {root}: status {run.returncode}\n{run.stderr[-4000:]}")
+    answers = [json.loads(line) for line in run.stdout.splitlines()]
+    assert len(answers) == len(scenes)
+    return zip(scenes, answers)
+
+
+def compare(program, top, scenes, expected, what):
+    """Prints the agreement on `loads` and on the facts; returns both."""
+    projects = collections.defaultdict(list)
+    for scene in scenes:
+        projects[scene["project"]].append(scene)
+    total = same = facts = facts_same = 0
+    shown = []
+    for project, members in projects.items():
+        for scene, answer in check(program, os.path.join(top, project), members):
+            total += 1
+            want = expected(scene)
+            if answer["loads"] == want:
+                same += 1
+            else:
+                shown.append(f"{scene['file']}: loads {answer['loads']}, not {want}: "
+                             f"{answer['error']} / {scene.get('error')}")
+            if not (want and answer["loads"]) or scene["node_count"] is None:
+                continue
+            facts += 1
+            wrong = [f"{key} {answer[key]!r}, not {scene[key]!r}"
+                     for key in ("node_count", "root_type", "root_name")
+                     if answer[key] != scene[key]]
+            facts_same += not wrong
+            if wrong:
+                shown.append(f"{scene['file']}: {'; '.join(wrong)}")
+    print(f"{what}: loads {same}/{total}, node count and root {facts_same}/{facts}")
+    for line in shown[:SHOWN]:
+        print("  " + line)
+    return same / total, facts_same / facts
+
+
+def unpack(corpus, top):
+    with tarfile.open(os.path.join(corpus, "corpus.tar.gz")) as archive:
+        archive.extractall(top)
+    # The mutants lie beside the projects that they are laid over.
+    base = os.path.join(top, "mutants", "dev")
+    if os.path.isdir(base):
+        shutil.copytree(base, os.path.join(top, "dev"), dirs_exist_ok=True)
+
+
+def main():
+    program = os.path.abspath(sys.argv[1])
+    corpus = os.environ.get("JOBQ_CORPUS", "../shared/scenes")
+    if not os.path.exists(os.path.join(corpus, "corpus.tar.gz")):
+        print(f"SKIPPED: no scene corpus at {corpus} (set JOBQ_CORPUS)", file=sys.stderr)
+        sys.exit(77)
+    with tempfile.TemporaryDirectory(prefix="jobq-corpus-") as top:
+        unpack(corpus, top)
+        dev = compare(program, top, scenes_of(corpus, "dev.json"),
+                      lambda scene: scene["expect"]["loads"], "real scenes")
+        mutants = [scene for scene in scenes_of(corpus, "mutants_dev.json")
+                   if scene["mutation"] not in CLASSES and
+                   (scene["engine"].startswith("godot-3") or scene["mutation"] not in TOLERATED)]
+        mutants = compare(program, top, mutants,
+                          lambda scene: scene["verdict"] == "loads", "mutants")
+    good = dev[0] >= LEAST["dev"] and dev[1] == 1.0 and mutants[0] >= LEAST["mutants"]
+    print("agreement holds" if good else "AGREEMENT HAS FALLEN")
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+#include "config.h"
+
+#include "fixture.h"
+
+#define HEAD "[gd_scene load_steps=1 format=3]\n"
+#define ROOT "[node name=\"Root\" type=\"Node2D\"]\n"
+
+static struct scene_arena arena;
+static struct scene_reading reading;
+
+static const char *read_bytes(const char *text, size_t len)
+{
+	scene_arena_free(&arena);
+	arena = (struct scene_arena){0};
+	/* An exact copy, so that a sanitizer sees a byte read too many. */
+	char *copy = malloc(len + (len == 0));
+	assert_non_null(copy);
+	memcpy(copy, text, len);
+	assert_int_equal(scene_read(&arena, copy, len, SCENE_ENGINE_BY_FORMAT, true, &reading), 0);
+	free(copy);
+	return reading.error;
+}
+
+static const char *read_text(const char *text)
+{
+	return read_bytes(text, strlen(text));
+}
+
+/* A scene whose root has the property `x` of this value. */
+static bool takes(const char *format, const char *value)
+{
+	char text[1024];
+
+	snprintf(text, sizeof(text),
+		 "[gd_scene format=%s]\n[ext_resource path=\"res://a\" type=\"Script\" id=1]\n" ROOT
+		 "x = %s\n", format, value);
+	return read_text(text) == NULL;
+}
+
+static void facts_of_a_scene(void **state)
+{
+	(void)state;
+	assert_null(read_text("[gd_scene load_steps=3 format=3 uid=\"uid://abc\"]\n"
+			      "[ext_resource type=\"Script\" path=\"res://a.gd\" id=\"1_x\"]\n"
+			      "[sub_resource type=\"Curve\" id=\"2\"]\nvalue = [1, \"]\"]\n" ROOT
+			      "script = ExtResource(\"1_x\")\ncurve = SubResource(\"2\")\n"
+			      "[node name=\"A\" type=\"Node\" parent=\".\" groups=[\"g\"]]\n"
+			      "[connection signal=\"s\" from=\".\" to=\"A\" method=\"m\"]\n"
+			      "[editable path=\"A\"]\n"));
+	assert_int_equal(reading.facts.format, 3);
+	assert_int_equal(reading.facts.node_count, 2);
+	assert_string_equal(reading.facts.uid, "uid://abc");
+	assert_string_equal(reading.facts.root_type, "Node2D");
+	assert_string_equal(reading.facts.root_name, "Root");
+	assert_int_equal(reading.facts.dependency_count, 1);
+	assert_string_equal(reading.facts.dependencies[0].path, "res://a.gd");
+	assert_int_equal(reading.facts.dependencies[0].line, 2);
+	assert_int_equal(reading.errors.count, 0);
+	assert_int_equal(reading.warnings.count, 0);
+}
+
+static void values(void **state)
+{
+	static const char *const good[] = {
+		"true", "null", "inf", "-inf", "\"]\"", "[]", "[1, ]", "{}", "{1: [2], \"a\": {},}",
+		"Vector2( 1 ,\n2 )", "Color(0, 0, 0, 1)", "PackedByteArray(\"AAEC\")",
+		"PackedStringArray(\"a\", )", "PackedVector2Array(1, 2, 3)", "NodePath(\"a:b\")",
+		"&\"n\"", "Array[int]([1])", "Dictionary[int, Resource]({})", "RID()",
+		"Array[ExtResource(\"1\")]([])", "Object(Node,\"a\":[1],)", "ExtResource(1)",
+		"Vector3(inf, -inf, nan)", "{[1]: 2}", "Array[Resource]([])",
+	};
+	static const char *const bad[] = {
+		"tru", "[,1]", "[1,,2]", "{1, 2}", "{1:}", "Vector2(1)", "Vector2(1, 2,)",
+		"Vector2(\"1\", 2)", "Color(\"red\")", "PackedByteArray(\"AAE\")", "[1", "{", "(1)",
+		"NodePath(1)", "ExtResource(2)", "SubResource(1)", "Array[int](1)", "Array(1)",
+		"PackedStringArray(1)", "^\"a\"", "Object(Node)", "Dictionary[int]({})", "",
+		"Array[ExtResource]([])", "Signal(1)", "[1 2]",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < JOBQ_LENGTH(good); i++) {
+		if (!takes("3", good[i]))
+			fail_msg("%s: %s", good[i], reading.error);
+	}
+	for (size_t i = 0; i < JOBQ_LENGTH(bad); i++) {
+		if (takes("3", bad[i]))
+			fail_msg("accepted: %s", bad[i]);
+	}
+	assert_false(takes("2", "&\"n\""));
+	assert_false(takes("2", "Vector2(inf, 0)"));
+	assert_false(takes("2", "ExtResource(\"1\")"));
+	assert_true(takes("2", "ExtResource( 1 )"));
+	assert_true(takes("2", "-"));
+}
+
+static void structure(void **state)
+{
+	static const char *const bad[] = {
+		"", "junk", "[node name=\"a\"]", "[gd_scene format=5]\n" ROOT, HEAD,
+		"\xef\xbb\xbf" HEAD ROOT, HEAD "x = 1\n" ROOT, HEAD "[resource]\n",
+		HEAD "[ext_resource type=\"A\" path=\"b\"]\n" ROOT, "[gd_resource format=3]\n[resource]\n",
+		HEAD "[sub_resource type=\"A\" id=\"1\"]\nx = 1\n",
+		HEAD "[sub_resource type=\"A\" id=\"1\"]\n"
+		     "[ext_resource type=\"A\" path=\"b\" id=\"1\"]\n" ROOT,
+		HEAD ROOT "[gd_scene]\n", HEAD ROOT "[connection from=\".\"]\n", HEAD ROOT "[editable]\n",
+		HEAD "[node type=\"A\"]\n", HEAD ROOT "[node name=\"a\" parent=\"\"]\n",
+		HEAD ROOT "[node name=\"a\" parent=5]\n", HEAD "[node name=\"a\" instance_placeholder=\"b\"]\n",
+		HEAD ROOT "[", HEAD ROOT "[node name=\"a\"", HEAD "[node name.x=\"a\"]\n",
+		"[gd_resource type=\"A\"]\n[resource]\nx = 1\n[resource]\n",
+		"[gd_resource type=\"A\"]\n" ROOT,
+	};
+
+	(void)state;
+	for (size_t i = 0; i < JOBQ_LENGTH(bad); i++) {
+		if (read_text(bad[i]) == NULL)
+			fail_msg("accepted: %s", bad[i]);
+		assert_true(reading.line > 0 && reading.column > 0);
+	}
+	assert_null(read_text("[gd_resource type=\"A\"]\n[resource]\nx = 1"));
+	assert_null(read_text("; a comment\n[gd_scene format=3]\r\n[node name=\"R\" type=\"N\"]\r\n"));
+	assert_non_null(read_text(HEAD ROOT "x = [1,\n 2,\n !]\n"));
+	assert_int_equal(reading.line, 5);
+	assert_int_equal(reading.column, 2);
+}
+
+static void oddities_of_bodies(void **state)
+{
+	static const char nul[] = HEAD ROOT "\0[node name=\"a\" type=\"b\" parent=\".\"]\n";
+
+	(void)state;
+	assert_null(read_bytes(nul, sizeof(nul) - 1));
+	assert_int_equal(reading.facts.node_count, 2);
+	assert_null(read_text(HEAD ROOT "a[0] = 1\na b = 2\ntail"));
+	assert_int_equal(reading.facts.node_count, 1);
+	/* A property without a name counts its node once more. */
+	assert_null(read_text(HEAD ROOT "= 1\n"));
+	assert_int_equal(reading.facts.node_count, 2);
+	/* Text without `=` swallows the next tag. */
+	assert_null(read_text(HEAD ROOT "x = 1 junk\n[node name=\"a\" parent=\".\"]\n"));
+	assert_int_equal(reading.facts.node_count, 1);
+	assert_int_equal(reading.warnings.count, 1);
+}
+
+/* Whether a value of so many containers in each other is taken. */
+static bool nests(size_t depth, char open, char close)
+{
+	size_t head = strlen(HEAD ROOT "x = ");
+	char *text = malloc(head + 2 * depth);
+
+	assert_non_null(text);
+	memcpy(text, HEAD ROOT "x = ", head);
+	memset(text + head, open, depth);
+	memset(text + head + depth, close, depth);
+	bool good = read_bytes(text, head + 2 * depth) == NULL;
+	free(text);
+	return good;
+}
+
+static void nesting_has_a_limit(void **state)
+{
+	(void)state;
+	assert_true(nests(8000, '[', ']'));
+	assert_true(nests(SCENE_DEPTH_MAX, '[', ']'));
+	assert_false(nests(SCENE_DEPTH_MAX + 1, '[', ']'));
+	assert_false(nests(1000000, '{', '}'));
+}
+
+static bool mentions(const struct jobq_scene_texts *texts, const char *word)
+{
+	for (size_t i = 0; i < texts->count; i++) {
+		if (strstr(texts->items[i], word) != NULL)
+			return true;
+	}
+	return false;
+}
+
+static void findings(void **state)
+{
+	(void)state;
+	assert_null(read_text("[gd_scene load_steps=9 format=3]\n"
+			      "[ext_resource type=\"A\" path=\"res://a \" id=\"1\"]\n"
+			      "[sub_resource type=\"B\" id=\"1\"]\n" ROOT
+			      "[node name=\"A\" type=\"N\" parent=\".\"]\n"
+			      "[node name=\"A\" type=\"N\" parent=\"./\"]\n"
+			      "[node name=\"B\" type=\"N\" parent=\"A\"]\n"
+			      "[node name=\"C\" type=\"N\" parent=\"A/B\"]\n"
+			      "[node name=\"D\" type=\"N\" parent=\"A/X\"]\n"
+			      "[node name=\"E\" parent=\".\"]\n"));
+	assert_int_equal(reading.errors.count, 0);
+	assert_int_equal(reading.warnings.count, 7);
+	assert_true(mentions(&reading.warnings, "load_steps is 9, but should be 3"));
+	assert_true(mentions(&reading.warnings, "same name"));
+	assert_true(mentions(&reading.warnings, "A/X"));
+	assert_true(mentions(&reading.warnings, "neither a type nor an instance"));
+	assert_true(mentions(&reading.warnings, "blank"));
+	assert_null(read_text(HEAD ROOT "[node name=\"Second\" type=\"N\"]\n"));
+	assert_true(mentions(&reading.errors, "Second"));
+	assert_null(read_text(HEAD "[node name=\"R\" type=\"N\" parent=\".\"]\n"));
+	assert_int_equal(reading.errors.count, 1);
+	assert_null(read_text(HEAD "[node name=\"R\"]\n"));
+	assert_int_equal(reading.errors.count, 1);
+}
+
+static void imports(void **state)
+{
+	static const char good[] = "[remap]\n\nimporter=\"texture\"\npath.etc2=\"res://e\"\n"
+				   "path.s3tc=\"res://s\"\n[deps]\npath=\"res://no\"\n";
+	static const char kept[] = "[remap]\nimporter=\"keep\"\n";
+	static const char bad[] = "[remap]\nimporter=\"texture\"\nvalid=false\n";
+	static const char project[] = "; Engine configuration\nconfig_version=4\n[application]\n";
+
+	(void)state;
+	assert_int_equal(scene_read_import(&arena, good, strlen(good), &reading), 0);
+	assert_null(reading.error);
+	assert_string_equal(reading.facts.dependencies[0].path, "res://s");
+	assert_int_equal(scene_read_import(&arena, kept, strlen(kept), &reading), 0);
+	assert_null(reading.error);
+	assert_int_equal(reading.facts.dependency_count, 0);
+	assert_int_equal(scene_read_import(&arena, bad, strlen(bad), &reading), 0);
+	assert_non_null(reading.error);
+	assert_int_equal(scene_read_import(&arena, "[remap", 6, &reading), 0);
+	assert_non_null(reading.error);
+	assert_int_equal(scene_read_engine(&arena, project, strlen(project)), SCENE_ENGINE_3);
+	assert_int_equal(scene_read_engine(&arena, "config_version=5\n", 17), SCENE_ENGINE_4);
+	assert_int_equal(scene_read_engine(&arena, "", 0), SCENE_ENGINE_BY_FORMAT);
+}
+
+static int forget(void **state)
+{
+	(void)state;
+	scene_arena_free(&arena);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(facts_of_a_scene),
+		cmocka_unit_test(values),
+		cmocka_unit_test(structure),
+		cmocka_unit_test(oddities_of_bodies),
+		cmocka_unit_test(nesting_has_a_limit),
+		cmocka_unit_test(findings),
+		cmocka_unit_test(imports),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, forget);
+}

@@ -1,0 +1,197 @@
+#include "config.h"
+
+#include <sys/mman.h>
+
+#include "fixture.h"
+
+#define REGION (1u << 20)
+
+static struct jobq_scene_project *project;
+static struct jobq_scene_cache *cache;
+static void *region;
+static struct jobq_scene_load load;
+
+/* A scene that needs the given files, each a line of ext_resource fields. */
+static void write_scene(const char *name, const char *needs)
+{
+	char text[2048];
+
+	snprintf(text, sizeof(text), "[gd_scene format=2]\n%s[node name=\"R\" type=\"Node\"]\n", needs);
+	fixture_write(name, text);
+}
+
+#define NEED(path, type) "[ext_resource path=\"" path "\" type=\"" type "\" id=1]\n"
+
+static const char *load_scene(const char *path, struct jobq_scene_cache *with, unsigned how)
+{
+	jobq_scene_load_free(&load);
+	assert_int_equal(jobq_scene_load(project, with, path, how, &load), 0);
+	return load.error;
+}
+
+static int make(void **state)
+{
+	static char *items[] = {(char *)"res://secret/"};
+	static const struct jobq_list blacklist = {items, 1};
+
+	if (fixture_make(state) != 0)
+		return -1;
+	region = mmap(NULL, REGION, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (region == MAP_FAILED || jobq_scene_cache_init(region, REGION) != 0)
+		return -1;
+	cache = jobq_scene_cache_attach(region, REGION);
+	return jobq_scene_project_open(&project, fixture_root, &blacklist);
+}
+
+static int end(void **state)
+{
+	jobq_scene_load_free(&load);
+	jobq_scene_cache_detach(cache);
+	munmap(region, REGION);
+	jobq_scene_project_close(project);
+	return fixture_remove(state);
+}
+
+static void follows_everything_once(void **state)
+{
+	(void)state;
+	fixture_write("d/script.gd", "extends Node\n");
+	fixture_write("d/r.tres", "[gd_resource type=\"A\" format=2]\n" NEED("script.gd", "Script")
+				  "[resource]\n");
+	write_scene("d/child.tscn", NEED("script.gd", "Script") NEED("r.tres", "Resource"));
+	write_scene("top.tscn", NEED("res://d/child.tscn", "PackedScene")
+				NEED("res://d/child.tscn", "PackedScene") NEED("d/r.tres", "A"));
+	assert_null(load_scene("res://top.tscn", NULL, JOBQ_SCENE_PRELOAD));
+	assert_int_equal(load.file_count, 4);
+	assert_string_equal(load.files[0].path, "res://top.tscn");
+	uint64_t bytes = 0;
+	for (size_t i = 0; i < load.file_count; i++)
+		bytes += load.files[i].bytes;
+	assert_int_equal(load.bytes, bytes);
+	assert_int_equal(load.facts->dependency_count, 3);
+}
+
+static void names_all_that_is_missing(void **state)
+{
+	(void)state;
+	fixture_write("secret/s.gd", "");
+	fixture_write("broken.tres", "[gd_resource type=\"A\" format=2]\n[resource]\nx = \n");
+	write_scene("m.tscn", NEED("none.gd", "Script") NEED("broken.tres", "A")
+			      NEED("secret/s.gd", "Script") NEED("../../etc/passwd", "Script")
+			      NEED("uid://abc", "Script") NEED("m2.tscn", "PackedScene"));
+	write_scene("m2.tscn", NEED("None.gd", "Script"));
+	assert_non_null(load_scene("res://m.tscn", cache, 0));
+	assert_int_equal(load.missing_count, 6);
+	assert_string_equal(load.missing[0].path, "res://none.gd");
+	assert_string_equal(load.missing[0].needed_by, "res://m.tscn");
+	assert_string_equal(load.missing[2].why, "it is blacklisted");
+	assert_string_equal(load.missing[3].why, "it is outside the project");
+	assert_string_equal(load.missing[5].needed_by, "res://m2.tscn");
+	assert_int_equal(load.kept.count, 0);
+	assert_non_null(load_scene("res://nowhere.tscn", cache, 0));
+	assert_int_equal(load.reason, -ENOENT);
+	assert_null(load.facts);
+}
+
+static void finds_cycles(void **state)
+{
+	(void)state;
+	write_scene("a.tscn", NEED("b.tscn", "PackedScene"));
+	write_scene("b.tscn", NEED("c.tscn", "PackedScene"));
+	write_scene("c.tscn", NEED("a.tscn", "PackedScene"));
+	assert_non_null(load_scene("res://a.tscn", NULL, 0));
+	assert_non_null(strstr(load.error,
+			       "res://a.tscn -> res://b.tscn -> res://c.tscn -> res://a.tscn"));
+	write_scene("self.tscn", NEED("self.tscn", "PackedScene"));
+	assert_non_null(strstr(load_scene("res://self.tscn", NULL, 0),
+			       "res://self.tscn -> res://self.tscn"));
+}
+
+static void takes_what_stands_in(void **state)
+{
+	(void)state;
+	/* The picture itself need not be there; its import output must be. */
+	fixture_write("p.png.import", "[remap]\nimporter=\"texture\"\npath=\"res://.import/p.stex\"\n");
+	write_scene("i.tscn", NEED("p.png", "Texture"));
+	assert_non_null(load_scene("res://i.tscn", NULL, 0));
+	assert_string_equal(load.missing[0].path, "res://.import/p.stex");
+	fixture_write(".import/p.stex", "x");
+	assert_null(load_scene("res://i.tscn", NULL, 0));
+	assert_int_equal(load.file_count, 3);
+	fixture_write("k.txt.import", "[remap]\nimporter=\"keep\"\n");
+	write_scene("k.tscn", NEED("k.txt", ""));
+	assert_non_null(load_scene("res://k.tscn", NULL, 0));
+	fixture_write("k.txt", "kept");
+	assert_null(load_scene("res://k.tscn", NULL, 0));
+	/* An exported project: the text scene gave way to a binary one. */
+	fixture_write("gone.tscn.remap", "[remap]\npath=\"res://.import/gone.scn\"\n");
+	fixture_write(".import/gone.scn", "x");
+	write_scene("g.tscn", NEED("gone.tscn", "PackedScene"));
+	assert_null(load_scene("res://g.tscn", NULL, 0));
+	assert_string_equal(load.files[load.file_count - 1].path, "res://.import/gone.scn");
+}
+
+static void second_load_parses_nothing(void **state)
+{
+	struct jobq_scene_cache_stats before, after;
+
+	(void)state;
+	follows_everything_once(state);
+	assert_null(load_scene("res://top.tscn", cache, 0));
+	assert_false(load.cached);
+	assert_int_equal(load.kept.count, 3);
+	jobq_scene_cache_stats(cache, &before);
+	assert_null(load_scene("res://top.tscn", cache, 0));
+	jobq_scene_cache_stats(cache, &after);
+	assert_true(load.cached);
+	assert_int_equal(load.kept.count, 0);
+	assert_int_equal(load.file_count, 4);
+	assert_int_equal(after.hits - before.hits, 3);
+	assert_int_equal(after.misses, before.misses);
+	/* Its dependencies are looked at nevertheless. */
+	assert_int_equal(unlink(fixture_path("d/script.gd")), 0);
+	assert_non_null(load_scene("res://top.tscn", cache, 0));
+	fixture_write("d/script.gd", "");
+	write_scene("top.tscn", NEED("d/script.gd", "Script"));
+	assert_null(load_scene("res://top.tscn", cache, 0));
+	assert_true(load.reloaded);
+	assert_int_equal(load.file_count, 2);
+	jobq_scene_load_free(&load);
+	assert_int_equal(jobq_scene_look(project, cache, "res://top.tscn", &load), 0);
+	assert_true(load.cached);
+}
+
+/* Twelve scenes that each need the next ten times, and a long chain. */
+static void bombs_and_chains(void **state)
+{
+	char name[32], need[128], needs[1400];
+
+	(void)state;
+	for (int i = 0; i < 2000; i++) {
+		snprintf(name, sizeof(name), "n%d.tscn", i);
+		snprintf(need, sizeof(need), "[ext_resource path=\"n%d.tscn\" type=\"PackedScene\" id=1]\n",
+			 i + 1);
+		needs[0] = '\0';
+		for (int j = 0; j < (i < 12 ? 10 : 1); j++)
+			strcat(needs, need);
+		write_scene(name, i == 1999 ? "" : needs);
+	}
+	assert_null(load_scene("res://n0.tscn", cache, 0));
+	assert_int_equal(load.file_count, 2000);
+	write_scene("n1999.tscn", NEED("n0.tscn", "PackedScene"));
+	assert_non_null(strstr(load_scene("res://n0.tscn", cache, 0), "... ->"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(follows_everything_once),
+		cmocka_unit_test(names_all_that_is_missing),
+		cmocka_unit_test(finds_cycles),
+		cmocka_unit_test(takes_what_stands_in),
+		cmocka_unit_test(second_load_parses_nothing),
+		cmocka_unit_test(bombs_and_chains),
+	};
+
+	return cmocka_run_group_tests(tests, make, end);
+}
