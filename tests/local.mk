@@ -66,3 +66,35 @@ tests_unit_table_test_share_LDADD = $(UNIT_LDADD)
 tests_unit_table_test_table_SOURCES = tests/unit/table/test_table.c
 tests_unit_table_test_table_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_table_test_table_LDADD = $(UNIT_LDADD)
+
+# Programs that tests/run builds and drives: the scene engine on a list of
+# paths, and the fuzz targets (clang; --enable-sanitizer=fuzzer-no-link,...).
+
+EXTRA_PROGRAMS += tests/scene/scene_check
+tests_scene_scene_check_SOURCES = tests/scene/scene_check.c
+
+fuzz_targets = \
+	tests/fuzz/fuzz_conf tests/fuzz/fuzz_request tests/fuzz/fuzz_rules \
+	tests/fuzz/fuzz_scene
+EXTRA_PROGRAMS += $(fuzz_targets)
+FUZZ_LDFLAGS = -fsanitize=fuzzer
+tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c
+tests_fuzz_fuzz_conf_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_request_SOURCES = tests/fuzz/fuzz_request.c
+tests_fuzz_fuzz_request_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_request_LDADD = $(LDADD) $(FCGI_LIBS)
+tests_fuzz_fuzz_rules_SOURCES = tests/fuzz/fuzz_rules.c
+tests_fuzz_fuzz_rules_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_scene_SOURCES = tests/fuzz/fuzz_scene.c
+tests_fuzz_fuzz_scene_LDFLAGS = $(FUZZ_LDFLAGS)
+
+.PHONY: fuzz-targets
+fuzz-targets: $(fuzz_targets)
+
+EXTRA_DIST += \
+	%D%/run %D%/api %D%/bench %D%/fuzz/scene.dict %D%/scene/corpus.py \
+	%D%/support %D%/tree
+CLEANFILES += $(EXTRA_PROGRAMS)
+
+dist-hook:
+	find $(distdir) -name __pycache__ -exec rm -rf {} +
