@@ -77,16 +77,16 @@ fuzz_targets = \
 	tests/fuzz/fuzz_conf tests/fuzz/fuzz_request tests/fuzz/fuzz_rules \
 	tests/fuzz/fuzz_scene
 EXTRA_PROGRAMS += $(fuzz_targets)
-FUZZ_LDFLAGS = -fsanitize=fuzzer
+FUZZ_FLAGS = -fsanitize=fuzzer
 tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c
-tests_fuzz_fuzz_conf_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_conf_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_request_SOURCES = tests/fuzz/fuzz_request.c
-tests_fuzz_fuzz_request_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_request_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_request_LDADD = $(LDADD) $(FCGI_LIBS)
 tests_fuzz_fuzz_rules_SOURCES = tests/fuzz/fuzz_rules.c
-tests_fuzz_fuzz_rules_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_rules_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_scene_SOURCES = tests/fuzz/fuzz_scene.c
-tests_fuzz_fuzz_scene_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_scene_LDFLAGS = $(FUZZ_FLAGS)
 
 .PHONY: fuzz-targets
 fuzz-targets: $(fuzz_targets)
@@ -98,3 +98,12 @@ CLEANFILES += $(EXTRA_PROGRAMS)
 
 dist-hook:
 	find $(distdir) -name __pycache__ -exec rm -rf {} +
+
+# Programs of tests/bench/run, which builds them: what it compares with, and
+# what it does to the table directly.
+
+EXTRA_PROGRAMS += tests/bench/empty tests/bench/fill tests/bench/latency
+tests_bench_empty_SOURCES = tests/bench/empty.c
+tests_bench_empty_LDADD = $(FCGI_LIBS)
+tests_bench_fill_SOURCES = tests/bench/fill.c
+tests_bench_latency_SOURCES = tests/bench/latency.c
