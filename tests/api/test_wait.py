@@ -11,7 +11,7 @@ from service import children, wait_until
 
 def test_wait_answers_when_the_job_ends(own_service):
     service = own_service()
-    blockers = [slow_job(service, 60) for _ in range(3)]
+    blockers = [slow_job(service, 15) for _ in range(3)]
     queued = quick_job(service)
     with ThreadPoolExecutor(4) as pool:
         waits = [pool.submit(service.get, f"/jobs/{queued}?wait=60") for _ in range(4)]
