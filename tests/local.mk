@@ -92,7 +92,7 @@ tests_fuzz_fuzz_scene_LDFLAGS = $(FUZZ_FLAGS)
 fuzz-targets: $(fuzz_targets)
 
 EXTRA_DIST += \
-	%D%/run %D%/api %D%/bench %D%/fuzz/scene.dict %D%/scene/corpus.py \
+	%D%/run %D%/api %D%/fuzz/scene.dict %D%/scene/corpus.py \
 	%D%/support %D%/tree
 CLEANFILES += $(EXTRA_PROGRAMS)
 
@@ -107,3 +107,6 @@ tests_bench_empty_SOURCES = tests/bench/empty.c
 tests_bench_empty_LDADD = $(FCGI_LIBS)
 tests_bench_fill_SOURCES = tests/bench/fill.c
 tests_bench_latency_SOURCES = tests/bench/latency.c
+# File by file: a folder is also copied from the build directory, with programs.
+EXTRA_DIST += \
+	%D%/bench/harness.py %D%/bench/load.lua %D%/bench/run %D%/bench/sections.py

@@ -36,6 +36,13 @@ void jobq_log_open(const char *program, enum jobq_log_level level);
 void jobq_log(enum jobq_log_level level, const char *event, const char *fmt, ...)
 	JOBQ_PRINTF(3, 4);
 
+/*
+ * Copies a text that others have chosen for use between quotation marks: `"` and
+ * `\` get a backslash, so that it stays one field. What finds no room is cut.
+ * Returns `into`.
+ */
+const char *jobq_log_quote(char *into, size_t room, const char *text);
+
 /* ---- clock ---------------------------------------------------------------- */
 
 /* Microseconds since 1970 (CLOCK_REALTIME): for what people see. */

@@ -70,6 +70,18 @@ static void serve(struct api_thread *self)
 	api_table_give(request->table);
 }
 
+/*
+ * What a handler has not read of the request's body would stay on the kept
+ * connection, where libfcgi takes it for the next request.
+ */
+static void read_rest(FCGX_Request *fcgi)
+{
+	char rest[4096];
+
+	while (FCGX_GetStr(rest, sizeof(rest), fcgi->in) == (int)sizeof(rest))
+		;
+}
+
 void *api_accept(void *thread)
 {
 	struct api_thread *self = thread;
@@ -89,6 +101,7 @@ void *api_accept(void *thread)
 			continue; /* the peer closed it, fell silent, or spoke no FastCGI */
 		atomic_store(&self->state, API_BUSY);
 		serve(self);
+		read_rest(fcgi);
 		if (atomic_load(&api_stopping))
 			fcgi->keepConnection = 0;
 		FCGX_Finish_r(fcgi);

@@ -69,3 +69,19 @@ void jobq_log(enum jobq_log_level level, const char *event, const char *fmt, ...
 	(void)ignored;
 	errno = saved;
 }
+
+const char *jobq_log_quote(char *into, size_t room, const char *text)
+{
+	size_t at = 0;
+
+	for (; *text != '\0'; text++) {
+		bool special = *text == '"' || *text == '\\';
+		if (at + special + 1 >= room)
+			break;
+		if (special)
+			into[at++] = '\\';
+		into[at++] = *text;
+	}
+	into[at] = '\0';
+	return into;
+}

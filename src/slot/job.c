@@ -61,6 +61,7 @@ static void report(struct slot_work *work, int64_t began)
 	if (work->result != NULL && text == NULL && work->error == NULL)
 		work->error = strdup("out of memory while the result was written");
 	const char *outcome = work->error != NULL ? "failed" : "completed";
+	char quoted[1024];
 
 	int rc = jobq_table_finish(work->table, work->claim, text,
 				   text != NULL ? strlen(text) : 0, work->error);
@@ -74,7 +75,8 @@ static void report(struct slot_work *work, int64_t began)
 			 work->claim->slot, outcome,
 			 (long long)(jobq_clock_mono() - began) / 1000,
 			 work->error != NULL ? " error=\"" : "",
-			 work->error != NULL ? work->error : "", work->error != NULL ? "\"" : "");
+			 work->error != NULL ? jobq_log_quote(quoted, sizeof(quoted), work->error) : "",
+			 work->error != NULL ? "\"" : "");
 	free(text);
 }
 

@@ -135,8 +135,16 @@ static int format(struct jobq_table *table, size_t max_bytes, struct jobq_buf *w
 /* Maps a segment that is there, if it is a table of this layout. */
 static int accept_segment(struct jobq_table *table, size_t size, struct jobq_buf *why)
 {
-	if (size < sizeof(struct header))
+	if (size == 0)
 		return -ENOENT; /* being created */
+	if (size < sizeof(struct header)) {
+		uint64_t begin = 0;
+		if (pread(table->fd, &begin, sizeof(begin), 0) >= 0 && begin == 0)
+			return -ENOENT; /* somebody else's attempt that came to nothing */
+		jobq_buf_addf(why, "shared memory %s is not a job table: choose another table_name",
+			      table->name);
+		return -EPROTO;
+	}
 	int rc = map(table, size);
 	if (rc < 0) {
 		jobq_buf_addf(why, "shared memory %s: cannot be mapped: %s", table->name,

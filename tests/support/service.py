@@ -6,6 +6,7 @@ logs, raw sockets. Leaving it stops everything and fails the test when
 anything was left running or a sanitizer has complained.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -68,6 +69,27 @@ def children(pid):
             if int(fields[1]) == pid and fields[0] not in "ZX":
                 found.append(int(entry.name))
     return sorted(found)
+
+
+def freeze(*pids):
+    """Stops processes with SIGSTOP; returns when every thread of theirs stands still."""
+    def still(pid):
+        return all((task / "stat").read_text().rpartition(")")[2].split()[0] in "TZX"
+                   for task in Path(f"/proc/{pid}/task").iterdir())
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: all(still(pid) for pid in pids), 20, "standing still")
+
+
+def thaw(*pids):
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+
+
+def program(name, *arguments, timeout=60, **keywords):
+    """Runs one of the built programs to its end."""
+    return subprocess.run([Path(os.environ["JOBQ_BUILD"]) / name, *map(str, arguments)],
+                          capture_output=True, text=True, timeout=timeout, **keywords)
 
 
 class Service:
@@ -142,17 +164,32 @@ class Service:
                    "the end of every process of the service")
 
     def left_over(self):
-        """Processes that have the state directory in their command line."""
-        found = []
+        """Processes that have the state directory in their command line, or its access log open."""
+        found, log = [], f"{self.state}/log/access.log"
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != os.getpid() and alive(entry.name):
                 try:
                     command = (entry / "cmdline").read_bytes()
+                    # nginx's workers do not show whose they are.
+                    if os.fsencode(str(self.state) + "/") in command or \
+                            command.startswith(b"nginx: worker") and \
+                            any(os.readlink(fd).startswith(log) for fd in (entry / "fd").iterdir()):
+                        found.append(int(entry.name))
                 except OSError:
                     continue
-                if os.fsencode(str(self.state) + "/") in command:
-                    found.append(int(entry.name))
         return found
+
+    def crash(self):
+        """Kills all of it at once."""
+        process, self.process = self.process, None
+        parents = [process.pid] + [self.pid(name) for name in ("nginx", "jobq-api", "jobqd")]
+        freeze(*parents)  # or they start again what dies
+        pids = self.left_over()
+        for pid in [process.pid, *pids]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait(20)
+        wait_until(lambda: not any(alive(pid) for pid in pids), 20, "the end of everything")
 
     def __enter__(self):
         try:
@@ -174,7 +211,8 @@ class Service:
 
     def discard(self):
         for pid in self.left_over():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for name in Path("/dev/shm").glob(self.table_name().lstrip("/") + "*"):
             name.unlink()
         for path in (self.config, self.tokens_path, self.log_path):
@@ -209,6 +247,18 @@ class Service:
     def wait_workers(self, count=3):
         return wait_until(lambda: len(self.workers()) == count and self.workers(), 20,
                           f"{count} workers")
+
+    def api_workers(self, count):
+        """The worker processes of jobq-api, once there are so many."""
+        return wait_until(lambda: len(pids := children(self.pid("jobq-api"))) == count and pids,
+                          20, f"{count} workers of jobq-api")
+
+    def connections(self, name):
+        """How many connections to a FastCGI socket there are, accepted or not yet."""
+        # The socket keeps the name under which it was bound, before it got its place.
+        path = self.socket_path(name) + "."
+        return sum(path in line and line.split()[5] in ("02", "03")
+                   for line in Path("/proc/net/unix").read_text().splitlines())
 
     def table_name(self):
         options = list(self.state.glob("etc/*")) if self.state.exists() else []
