@@ -65,8 +65,20 @@ class Client:
         self.peer.close()
 
 
-def open_files(pid):
-    return len(os.listdir(f"/proc/{pid}/fd"))
+LISTENING, ESTABLISHED = "0A", "01"  # as in /proc/net/tcp
+
+
+def connections(service, worker, state):
+    """How many of the site's sockets in this state a worker process of nginx holds."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    inodes = {f"socket:[{row[9]}]" for row in rows if row[3] == state and
+              int(row[1].partition(":")[2], 16) == service.port}
+    count = 0
+    with contextlib.suppress(FileNotFoundError):  # it may end meanwhile
+        for fd in Path(f"/proc/{worker}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                count += os.readlink(fd) in inodes
+    return count
 
 
 def nginx_workers(service):
@@ -74,14 +86,14 @@ def nginx_workers(service):
                       "nginx's workers, and only the new ones")
 
 
-def connect_to(service, worker, count):
+def connect_to(service, worker, others, count):
     """So many clients of this worker process of nginx: the others are held meanwhile."""
-    others = [pid for pid in children(service.pid("nginx")) if pid != worker]
-    before = open_files(worker)
-    freeze(*others)
+    before = connections(service, worker, ESTABLISHED)
     try:
+        freeze(*others)
         clients = [Client(service) for _ in range(count)]
-        wait_until(lambda: open_files(worker) >= before + count, 20, "nginx's accepting them")
+        wait_until(lambda: connections(service, worker, ESTABLISHED) >= before + count, 20,
+                   "nginx's accepting all of them")
     finally:
         thaw(*others)
     return clients
@@ -106,9 +118,9 @@ def ask_at_once(service, clients):
 def filled(service, workers=None):
     """Every one of nginx's workers has kept as many connections as it may."""
     with contextlib.ExitStack() as stack:
-        clients = []
-        for worker in workers or nginx_workers(service):
-            clients += connect_to(service, worker, KEEPALIVE + 16)
+        clients, workers = [], set(workers or nginx_workers(service))
+        for worker in workers:
+            clients += connect_to(service, worker, workers - {worker}, KEEPALIVE + 16)
         for client in clients:
             stack.callback(client.close)
         ask_at_once(service, clients)
@@ -184,6 +196,8 @@ def test_workers_that_linger_after_a_reload_hold_up_nobody(service):
     wait_until(lambda: service.connections("wait") == len(waiters))
     with filled(service):
         old, new = reload(service)
+        # For a moment both generations accept.
+        wait_until(lambda: not any(connections(service, pid, LISTENING) for pid in old))
         with filled(service, new):
             assert any(alive(pid) for pid in old), "they have clients left"
             assert service.connections("api") <= 2 * WORKERS * KEEPALIVE

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -398,6 +397,17 @@ def test_quickstart_starts_again_what_dies_together(quick, names):
     assert service.wait_job(sample_job(service))["status"] == "completed"
 
 
+@pytest.mark.parametrize("name", ["jobqd", "jobq-api", "nginx"])
+def test_quickstart_stops_what_the_dead_have_left(quick, name):
+    """Stopped before it has started again what was killed: children of that live on."""
+    service = quick()
+    pids = service.left_over()
+    service.kill(name)
+    service.process.send_signal(signal.SIGTERM)
+    assert service.process.wait(60) == 0
+    wait_until(lambda: not any(alive(pid) for pid in pids), 15, f"the end of {name}'s children")
+
+
 def test_start_after_a_quickstart_that_was_killed(quick):
     """It ends what is left, and goes on with the jobs."""
     service = quick()
@@ -501,7 +511,7 @@ def test_log_has_one_line_an_event(own_service):
     service = own_service(options=["log_level = debug"])
     service.wait_job(quick_job(service))
     job_id = slow_job(service)
-    wait_until(lambda: service.job(job_id)["status"] == "running")
+    wait_until(lambda: service.job(job_id)["progress"] > 0)
     for pid in service.wait_workers():
         os.kill(pid, signal.SIGKILL)
     service.wait_job(job_id)

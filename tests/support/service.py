@@ -74,8 +74,11 @@ def children(pid):
 def freeze(*pids):
     """Stops processes with SIGSTOP; returns when every thread of theirs stands still."""
     def still(pid):
-        return all((task / "stat").read_text().rpartition(")")[2].split()[0] in "TZX"
-                   for task in Path(f"/proc/{pid}/task").iterdir())
+        try:
+            return all((task / "stat").read_text().rpartition(")")[2].split()[0] in "TZX"
+                       for task in Path(f"/proc/{pid}/task").iterdir())
+        except (OSError, ProcessLookupError):
+            return not alive(pid)
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     wait_until(lambda: all(still(pid) for pid in pids), 20, "standing still")
