@@ -69,6 +69,35 @@ struct jobq_job {
 	int64_t created, started, completed; /* microseconds since 1970; 0: not yet */
 };
 
+/*
+ * When a submission or a cancellation is answered, and when the end of a job
+ * is shown: the numbers are part of the table's layout.
+ */
+enum jobq_durability {
+	JOBQ_DURABILITY_NONE, /* there is no store */
+	JOBQ_DURABILITY_OFF,  /* at once */
+	JOBQ_DURABILITY_FAST, /* when the store's transaction is with the kernel */
+	JOBQ_DURABILITY_FULL, /* when it is on the disk */
+};
+
+/* A run of bytes, borrowed, not terminated. */
+struct jobq_text {
+	const char *data;
+	size_t len;
+};
+
+/* A job whole, as a store keeps it. */
+struct jobq_entry {
+	uint64_t id;
+	enum jobq_job_type type;
+	enum jobq_job_status status;
+	unsigned progress; /* hundredths */
+	uint32_t attempt;
+	unsigned requeues; /* how often it was put back into the queue */
+	int64_t created, started, completed; /* microseconds since 1970; 0: not yet */
+	struct jobq_text owner, key, parameters, error, result;
+};
+
 /* Adds `"progress": ` value as a JSON real: 0.0, 0.67, 1.0. */
 void jobq_job_json_progress(struct jobq_buf *out, unsigned hundredths);
 

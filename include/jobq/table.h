@@ -15,6 +15,7 @@
 #ifndef JOBQ_TABLE_H
 #define JOBQ_TABLE_H
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include "jobq/base.h"
@@ -33,6 +34,26 @@ struct jobq_table;
  */
 int jobq_table_own(const char *name, size_t max_bytes, int64_t retention_ms,
 		   struct jobq_table **out, struct jobq_buf *why);
+
+/*
+ * All the jobs that are kept are in the table: clients may read and slots may
+ * claim. A table that has never been ready is made anew by its next owner.
+ */
+void jobq_table_set_ready(struct jobq_table *table);
+bool jobq_table_is_ready(const struct jobq_table *table);
+
+/* Sleeps until a ready table has an owner, or the deadline; whether it has. */
+bool jobq_table_await_owner(struct jobq_table *table, int64_t deadline);
+
+/* How long finished jobs are kept, from now on. The owner's; takes a moment in a large table. */
+void jobq_table_set_retention(struct jobq_table *table, int64_t retention_ms);
+
+/*
+ * Removes the table of another layout, if all that is in it is stored, with the
+ * workers that still use it; jobqd can then fill a new one from the store.
+ * -EBUSY: another process owns it; -EPROTO: no, and `why` says what to do.
+ */
+int jobq_table_supersede(const char *name, struct jobq_buf *why);
 
 /* Attaches to a table that is there. -ENOENT: none yet; else as above. */
 int jobq_table_attach(const char *name, struct jobq_table **out, struct jobq_buf *why);
@@ -75,6 +96,20 @@ struct jobq_table_submit {
  */
 int jobq_table_submit(struct jobq_table *table, const struct jobq_table_submit *submit,
 		      uint64_t *id, bool *replayed);
+
+/*
+ * Sleeps until what was last done to the job (submit, cancel) is stored, if
+ * the durability asks for that. 0: it is, and is shown from now on;
+ * -ECANCELED: it could not be stored, and the submitted job is no more
+ * (jobq_table_stats().store_error says why); -ETIMEDOUT.
+ */
+int jobq_table_await_stored(struct jobq_table *table, uint64_t id, int64_t deadline);
+
+/*
+ * Takes back a submitted job that was not stored in time. 0: nobody will ever
+ * see it; -EALREADY: it has been stored after all.
+ */
+int jobq_table_withdraw(struct jobq_table *table, uint64_t id);
 
 /*
  * Copies a job out; takes no lock. When `bytes` is not NULL the finished
@@ -124,9 +159,20 @@ struct jobq_job_claim {
  */
 int jobq_table_enter(struct jobq_table *table, unsigned slot, pid_t *holder);
 
+/* Whether the process that started the calling one owns the table. */
+bool jobq_table_started_by_owner(const struct jobq_table *table);
+
+/*
+ * For a worker that has entered: whether the process that started it owns the
+ * table. If not, its owner died before it could know of this worker; it leaves
+ * the slot again, and should end.
+ */
+bool jobq_table_stay(struct jobq_table *table, unsigned slot);
+
 /*
  * Takes the job at the head of the queue; sleeps while there is none.
- * -ESHUTDOWN: the table is draining. -EINTR: a signal came.
+ * -ESHUTDOWN: the table is draining. -EINTR: a signal came. -EAGAIN: woken for
+ * nothing; to be called again, after a look at what else there may be to do.
  */
 int jobq_table_claim(struct jobq_table *table, unsigned slot, struct jobq_job_claim *claim);
 
@@ -187,6 +233,74 @@ size_t jobq_table_trim(struct jobq_table *table);
  */
 void jobq_table_kick(struct jobq_table *table);
 
+/* ---- the store's writer: one process at a time ---------------------------- */
+
+/*
+ * Says how far clients wait for the store, and which store it is (a number
+ * that every store has for itself). With JOBQ_DURABILITY_NONE, as a table
+ * begins, no change is told to anybody.
+ */
+void jobq_table_set_store(struct jobq_table *table, enum jobq_durability durability,
+			  uint64_t store_id);
+uint64_t jobq_table_store_id(const struct jobq_table *table);
+
+/* Keeps out a second writer: sleeps until the last one's process has ended. */
+int jobq_table_writer_enter(struct jobq_table *table);
+
+/* A change: its number and whose job it is. */
+struct jobq_table_change {
+	uint64_t seq, id;
+};
+
+/*
+ * Copies out up to `max` changes behind number *after, oldest first, and moves
+ * *after on, also over those that newer ones have overtaken.
+ */
+size_t jobq_table_changes(struct jobq_table *table, uint64_t *after,
+			  struct jobq_table_change *out, size_t max);
+
+/* Sleeps until there are changes behind `after`, *stop is set, or the deadline. */
+void jobq_table_await_changes(struct jobq_table *table, uint64_t after, int64_t deadline,
+			      const volatile sig_atomic_t *stop);
+/* Ends that sleep. May be called in a signal handler, after *stop has been set. */
+void jobq_table_nudge_writer(struct jobq_table *table);
+
+/*
+ * Copies a job out whole, as it is and not as it is shown; its texts lie in
+ * `bytes`, which is emptied first. The status is JOBQ_STATUS_NONE when the
+ * store is to forget it. -ENOENT: there is no such job.
+ */
+int jobq_table_export(struct jobq_table *table, uint64_t id, struct jobq_entry *entry,
+		      struct jobq_buf *bytes);
+
+/* The lowest id above `after` that there is a job of, hidden ones too; 0: none. */
+uint64_t jobq_table_next(struct jobq_table *table, uint64_t after);
+
+/*
+ * These changes, in their order, and all up to number `upto` are stored. Shows
+ * them, wakes who waits for them, and clears the store's error.
+ */
+void jobq_table_publish(struct jobq_table *table, const struct jobq_table_change *changes,
+			size_t count, uint64_t upto);
+
+/*
+ * The store cannot take changes (`error`: an errno). Withdraws the jobs that
+ * wait to be stored; other changes stay and are to be tried again.
+ */
+void jobq_table_refuse(struct jobq_table *table, int error);
+
+/*
+ * Puts a job of the store into a table that is not ready yet; ids must rise.
+ * `changed`: the store does not know it like this.
+ */
+int jobq_table_import(struct jobq_table *table, const struct jobq_entry *entry, bool changed);
+
+/* Numbers changes from `seq` on, all before it being stored. Not ready yet. */
+void jobq_table_start_at(struct jobq_table *table, uint64_t seq);
+
+/* The next id is at least `next`; no id from `limit` on may be given out. */
+void jobq_table_set_ids(struct jobq_table *table, uint64_t next, uint64_t limit);
+
 /* ---- numbers -------------------------------------------------------------- */
 
 struct jobq_table_stats {
@@ -194,8 +308,10 @@ struct jobq_table_stats {
 	uint64_t next_id;
 	uint64_t bytes_max, bytes_committed, bytes_free; /* memory for jobs */
 	uint64_t repairs; /* how often a lock holder died */
+	uint64_t changes, durable; /* number of the last change, and of the last stored */
+	int store_error;           /* an errno that keeps changes from being stored, or 0 */
 	unsigned slots_busy;
-	bool draining;
+	bool draining, ready;
 };
 void jobq_table_stats(struct jobq_table *table, struct jobq_table_stats *out);
 

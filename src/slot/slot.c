@@ -29,6 +29,7 @@ static void set_signals(void)
 	sigemptyset(&action.sa_mask);
 	sigaction(SIGTERM, &action, NULL);
 	signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group: jobqd decides */
+	signal(SIGHUP, SIG_IGN); /* so does a terminal that hangs up */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGALRM, SIG_DFL); /* the job's time is up: see slot_job_run() */
 }
@@ -115,6 +116,11 @@ int jobq_slot_main(const struct jobq_conf *conf, unsigned slot)
 	rc = jobq_table_enter(work.table, slot, &holder);
 	if (rc < 0) {
 		jobq_log(JOBQ_LOG_ERROR, "slot_taken", "slot=%u by_pid=%d", slot, (int)holder);
+		return EX_UNAVAILABLE;
+	}
+	if (!jobq_table_stay(work.table, slot)) {
+		jobq_log(JOBQ_LOG_WARNING, "worker_orphaned",
+			 "slot=%u msg=\"jobqd died while it started this worker\"", slot);
 		return EX_UNAVAILABLE;
 	}
 	rc = jobq_scene_project_open(&work.project, conf->project, &conf->blacklist);

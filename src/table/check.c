@@ -9,6 +9,7 @@ struct check {
 	struct jobq_table *table;
 	struct jobq_buf *out;
 	size_t violations;
+	uint64_t queued, finished; /* jobs that have to be on the queue, on the wheel */
 };
 
 #define SAY(check, ...) ((check)->violations++, jobq_buf_addf((check)->out, __VA_ARGS__))
@@ -29,7 +30,7 @@ static void check_record(struct check *check, uint64_t id, const struct record *
 		SAY(check, "job %llu: has no parameters\n", SHOWN(id));
 	if (status == JOBQ_STATUS_RUNNING &&
 	    (state_slot(state) >= JOBQ_SLOTS ||
-	     check->table->header->slots[state_slot(state) % JOBQ_SLOTS].job != id))
+	     check->table->header->start.slots[state_slot(state) % JOBQ_SLOTS].job != id))
 		SAY(check, "job %llu: runs in slot %u, which does not know it\n", SHOWN(id),
 		    state_slot(state));
 	if ((status == JOBQ_STATUS_COMPLETED) != (state_progress(state) == 100))
@@ -37,6 +38,10 @@ static void check_record(struct check *check, uint64_t id, const struct record *
 		    jobq_job_status_name(status), state_progress(state));
 	if (jobq_job_finished(status) && record->completed < record->created)
 		SAY(check, "job %llu: finished before it was made\n", SHOWN(id));
+	if (record->changed > check->table->header->start.durable &&
+	    check->table->ring[record->changed % RING_SIZE] != id)
+		SAY(check, "job %llu: its change %llu is not in the ring\n", SHOWN(id),
+		    SHOWN(record->changed));
 	if (id >= check->table->header->next_id)
 		SAY(check, "job %llu: the next id is %llu\n", SHOWN(id),
 		    SHOWN(check->table->header->next_id));
@@ -65,13 +70,19 @@ static void check_records(struct check *check, uint64_t *jobs)
 				continue;
 			}
 			state_t state = record->state;
-			unsigned expected = 1u << (state_status(state) - 1) |
-					    1u << (JOBQ_STATUSES - 1 + state_type(state));
+			enum jobq_job_status shown = state_shown(state);
+			unsigned expected = 1u << (JOBQ_STATUSES - 1 + state_type(state));
+			if (shown != JOBQ_STATUS_NONE)
+				expected |= 1u << (shown - 1);
 			if (rows != expected)
 				SAY(check, "job %llu: masks %x, not %x\n", SHOWN(id), rows, expected);
 			check_record(check, id, record);
+			if ((state & STATE_PENDING) == 0) {
+				check->queued += state_status(state) == JOBQ_STATUS_QUEUED;
+				check->finished += jobq_job_finished(state_status(state));
+			}
 			live++;
-			jobs[state_status(state) % JOBQ_STATUSES]++;
+			jobs[shown % JOBQ_STATUSES]++;
 		}
 		if (live != entry->live)
 			SAY(check, "jobs from %llu: %llu live, counted %u\n",
@@ -108,21 +119,20 @@ static void check_list(struct check *check, uint64_t head, enum jobq_job_status 
 static void check_lists(struct check *check, const uint64_t *jobs)
 {
 	const struct header *header = check->table->header;
-	uint64_t finished = jobs[JOBQ_STATUS_COMPLETED] + jobs[JOBQ_STATUS_FAILED] +
-			    jobs[JOBQ_STATUS_CANCELLED];
 	uint64_t queued = 0, wheeled = 0;
 
 	check_list(check, header->queue.head, JOBQ_STATUS_QUEUED, &queued,
-		   jobs[JOBQ_STATUS_QUEUED]);
+		   check->queued);
 	for (size_t i = 0; i < WHEEL_BUCKETS; i++)
-		check_list(check, header->wheel[i], JOBQ_STATUS_NONE, &wheeled, finished);
-	if (queued != jobs[JOBQ_STATUS_QUEUED])
-		SAY(check, "%llu jobs are queued, %llu on the queue\n",
-		    SHOWN(jobs[JOBQ_STATUS_QUEUED]), SHOWN(queued));
-	if (wheeled != finished)
-		SAY(check, "%llu jobs have finished, %llu are on the wheel\n", SHOWN(finished),
-		    SHOWN(wheeled));
-	for (size_t i = JOBQ_STATUS_QUEUED; i < JOBQ_STATUSES; i++)
+		check_list(check, header->wheel[i], JOBQ_STATUS_NONE, &wheeled,
+			   check->finished);
+	if (queued != check->queued)
+		SAY(check, "%llu jobs are queued, %llu on the queue\n", SHOWN(check->queued),
+		    SHOWN(queued));
+	if (wheeled != check->finished)
+		SAY(check, "%llu jobs have finished, %llu are on the wheel\n",
+		    SHOWN(check->finished), SHOWN(wheeled));
+	for (size_t i = JOBQ_STATUS_NONE; i < JOBQ_STATUSES; i++)
 		if (jobs[i] != header->jobs[i])
 			SAY(check, "%llu jobs are %s, counted %llu\n", SHOWN(jobs[i]),
 			    jobq_job_status_name((enum jobq_job_status)i), SHOWN(header->jobs[i]));
@@ -168,10 +178,11 @@ static void check_memory(struct check *check)
 static void check_keys(struct check *check)
 {
 	struct jobq_table *table = check->table;
+	uint64_t most = (uint64_t)table->directory_count * SPAN_RECORDS;
 
 	for (uint32_t i = 0; i < table->bucket_count; i++) {
 		uint64_t id = table->buckets[i], steps = 0;
-		while (id != 0 && steps++ < UINT32_MAX) {
+		while (id != 0 && steps++ <= most) {
 			const struct record *record = record_find(table, id);
 			if (record == NULL || (record->key_hash & (table->bucket_count - 1)) != i) {
 				SAY(check, "key bucket %u holds job %llu wrongly\n", i, SHOWN(id));
@@ -179,12 +190,14 @@ static void check_keys(struct check *check)
 			}
 			id = record->key_next;
 		}
+		if (steps > most)
+			SAY(check, "key bucket %u: its chain has no end\n", i);
 	}
 }
 
 size_t jobq_table_check(struct jobq_table *table, struct jobq_buf *out)
 {
-	struct check check = {table, out, 0};
+	struct check check = {.table = table, .out = out};
 	uint64_t jobs[JOBQ_STATUSES] = {0};
 
 	table_lock(table);

@@ -9,7 +9,7 @@
 #define EMPTY_BITE 256   /* empty buckets passed in one hold */
 #define TRIM_BITE 64     /* spans moved in one hold */
 
-static void remove_job(struct jobq_table *table, struct record *record)
+void remove_job(struct jobq_table *table, struct record *record)
 {
 	uint64_t id = record->id;
 	ref_t parameters = record->parameters, result = record->result;
@@ -23,6 +23,13 @@ static void remove_job(struct jobq_table *table, struct record *record)
 	blob_give(table, parameters);
 	blob_give(table, result);
 	record_release(table, id);
+}
+
+/* Whether the store knows the job as it is: else its old state would come back one day. */
+static bool stored(const struct jobq_table *table, const struct record *record)
+{
+	return table->header->durability == JOBQ_DURABILITY_NONE ||
+	       record->changed <= table->header->start.durable;
 }
 
 /* One hold of the lock. Returns how many were removed; *more: call again. */
@@ -44,6 +51,10 @@ static size_t expire_bite(struct jobq_table *table, int64_t limit, bool *more)
 			if (seen == EXPIRE_BITE)
 				break;
 			id = record->next;
+			if (record->completed < limit && !stored(table, record)) {
+				*more = false; /* the next clean-up goes on here */
+				return removed;
+			}
 			if (record->completed < limit) {
 				remove_job(table, record);
 				removed++;

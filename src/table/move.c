@@ -7,18 +7,10 @@
 
 #include "table/table.h"
 
-/* Wakes those who wait for the job to finish. Without the lock. */
-static void wake_waiters(struct record *record)
-{
-	if (atomic_load(&record->waiters) > 0)
-		jobq_futex_wake(&record->seq, INT_MAX);
-}
-
-/* Wakes one slot that sleeps, if any does. Without the lock. */
-static void wake_slot(struct jobq_table *table)
+void wake_slot(struct jobq_table *table)
 {
 	for (unsigned i = 0; i < JOBQ_SLOTS; i++) {
-		if (atomic_load(&table->header->slots[i].sleeping) != 0) {
+		if (atomic_load(&table->header->start.slots[i].sleeping) != 0) {
 			jobq_futex_wake(&table->header->work, 1);
 			return;
 		}
@@ -32,26 +24,6 @@ void jobq_table_kick(struct jobq_table *table)
 }
 
 /* ---- submit --------------------------------------------------------------- */
-
-static void fill(struct jobq_table *table, struct record *record, uint64_t id, ref_t blob,
-		 const struct jobq_table_submit *submit)
-{
-	size_t owner_len = strlen(submit->owner), key_len = strlen(submit->key);
-
-	blob_write(table, blob, 0, submit->owner, owner_len);
-	blob_write(table, blob, owner_len, submit->key, key_len);
-	blob_write(table, blob, owner_len + key_len, submit->parameters, submit->parameters_len);
-	record->id = id;
-	record->waiters = 0;
-	record->created = jobq_clock_wall();
-	record->started = record->completed = 0;
-	record->result = 0;
-	record->error_len = 0;
-	record->owner_len = (uint16_t)owner_len;
-	record->key_len = (uint16_t)key_len;
-	record->key_hash = idem_hash(submit->owner, owner_len, submit->key, key_len);
-	record->parameters = blob;
-}
 
 /* One try, with the lock. -ENOSPC: memory has to be found first. */
 static int submit_once(struct jobq_table *table, const struct jobq_table_submit *submit,
@@ -68,19 +40,34 @@ static int submit_once(struct jobq_table *table, const struct jobq_table_submit 
 		}
 	}
 
+	if (header->durability != JOBQ_DURABILITY_NONE) {
+		if (header->store_error != 0 && record_pending(table) != 0)
+			return -EIO;
+		/* Each job that is not shown yet may have to be withdrawn: one more change. */
+		if (!record_may_change(table) || header->next_id >= header->id_limit ||
+		    header->jobs[JOBQ_STATUS_NONE] >= RING_RESERVE / 2)
+			return -EAGAIN;
+	}
 	struct record *record = record_next(table, header->next_id);
 	ref_t blob = record != NULL ? blob_take(table, blob_len, false) : 0;
 	if (blob == 0)
 		return -ENOSPC;
 	*id = header->next_id++;
+	struct jobq_entry entry = {
+		.created = jobq_clock_wall(),
+		.owner = {submit->owner, strlen(submit->owner)},
+		.key = {submit->key, strlen(submit->key)},
+		.parameters = {submit->parameters, submit->parameters_len},
+	};
 	record_change_begin(record);
-	fill(table, record, *id, blob, submit);
-	record_move(table, record,
-		    (state_t)submit->type << 4 | JOBQ_STATUS_QUEUED, false);
+	record_fill(table, record, *id, blob, &entry);
+	record_change(table, record,
+		      (state_t)submit->type << 4 | JOBQ_STATUS_QUEUED | record_pending(table), false);
 	if (submit->key[0] != '\0')
 		idem_link(table, record);
 	record_change_end(record);
-	atomic_fetch_add(&header->work, 1);
+	if (record_pending(table) == 0)
+		atomic_fetch_add(&header->work, 1);
 	return 0;
 }
 
@@ -102,8 +89,11 @@ int jobq_table_submit(struct jobq_table *table, const struct jobq_table_submit *
 		if (rc < 0)
 			return rc;
 	}
-	if (rc == 0 && !*replayed)
-		wake_slot(table);
+	if (rc == 0 && !*replayed) {
+		wake_writer(table);
+		if (record_pending(table) == 0)
+			wake_slot(table);
+	}
 	return rc;
 }
 
@@ -115,19 +105,27 @@ int jobq_table_cancel(struct jobq_table *table, uint64_t id)
 	struct record *record = record_find(table, id);
 	if (record == NULL) {
 		rc = -ENOENT;
+	} else if (state_shown(record->state) == JOBQ_STATUS_NONE) {
+		rc = -ENOENT;
 	} else if (!jobq_job_may_move(state_status(record->state), JOBQ_STATUS_CANCELLED)) {
 		rc = -EBUSY;
+	} else if (!record_may_change(table)) {
+		rc = -EAGAIN;
 	} else {
 		/* The old state does not look at `completed`; the list it leaves does. */
 		record_change_begin(record);
 		record->completed = jobq_clock_wall();
-		record_move(table, record,
-			    state_with_status(record->state, JOBQ_STATUS_CANCELLED), false);
+		record_change(table, record,
+			      state_with_status(record->state, JOBQ_STATUS_CANCELLED) |
+				      record_pending(table),
+			      false);
 		record_change_end(record);
 	}
 	table_unlock(table);
-	if (rc == 0)
+	if (rc == 0) {
 		wake_waiters(record);
+		wake_writer(table);
+	}
 	return rc;
 }
 
@@ -138,7 +136,9 @@ static bool claim_once(struct jobq_table *table, unsigned slot, struct jobq_job_
 	struct header *header = table->header;
 	struct record *record = record_find(table, header->queue.head);
 
-	if (record == NULL)
+	/* Those whose end is not stored yet still show as running. */
+	if (record == NULL || header->ready == 0 ||
+	    header->jobs[JOBQ_STATUS_RUNNING] >= JOBQ_SLOTS || !record_may_claim(table))
 		return false;
 	state_t state = record->state;
 	uint32_t attempt = state_attempt(state) + 1;
@@ -146,10 +146,10 @@ static bool claim_once(struct jobq_table *table, unsigned slot, struct jobq_job_
 	state_t running = (state & keep) | (state_t)slot << 16 | (state_t)attempt << 32;
 
 	/* First, so that a worker killed here leaves no job that nobody settles. */
-	atomic_store(&header->slots[slot].job, record->id);
+	atomic_store(&header->start.slots[slot].job, record->id);
 	record_change_begin(record);
 	record->started = jobq_clock_wall();
-	record_move(table, record, state_with_status(running, JOBQ_STATUS_RUNNING), false);
+	record_change(table, record, state_with_status(running, JOBQ_STATUS_RUNNING), false);
 	record_change_end(record);
 	*claim = (struct jobq_job_claim){record->id, attempt, slot, state_type(state)};
 	return true;
@@ -158,17 +158,21 @@ static bool claim_once(struct jobq_table *table, unsigned slot, struct jobq_job_
 int jobq_table_claim(struct jobq_table *table, unsigned slot, struct jobq_job_claim *claim)
 {
 	struct header *header = table->header;
-	struct slot_entry *entry = &header->slots[slot];
+	struct slot_entry *entry = &header->start.slots[slot];
 
-	for (;;) {
+	for (int tries = 0; tries < 2; tries++) {
 		uint32_t seen = atomic_load(&header->work);
 		if (atomic_load(&header->draining) != 0)
 			return -ESHUTDOWN;
 		table_lock(table);
 		bool claimed = claim_once(table, slot, claim);
 		table_unlock(table);
-		if (claimed)
+		if (claimed) {
+			wake_writer(table);
 			return 0;
+		}
+		if (tries > 0)
+			break;
 
 		/* A submitter first changes `work` and then looks for sleepers. */
 		atomic_store(&entry->sleeping, 1);
@@ -179,6 +183,7 @@ int jobq_table_claim(struct jobq_table *table, unsigned slot, struct jobq_job_cl
 		if (rc == -EINTR)
 			return rc;
 	}
+	return -EAGAIN;
 }
 
 /* The record, if the claim is its current attempt. With the lock. */
@@ -260,9 +265,10 @@ static void end_running(struct jobq_table *table, struct record *record, bool fa
 	record->error_len = (uint32_t)error_len;
 	if (!failed)
 		state = state_with_progress(state, 100);
-	record_move(table, record,
-		    state_with_status(state, failed ? JOBQ_STATUS_FAILED : JOBQ_STATUS_COMPLETED),
-		    false);
+	record_change(table, record,
+		      state_with_status(state, failed ? JOBQ_STATUS_FAILED : JOBQ_STATUS_COMPLETED) |
+			      record_pending(table),
+		      false);
 	record_change_end(record);
 }
 
@@ -297,7 +303,8 @@ int jobq_table_finish(struct jobq_table *table, const struct jobq_job_claim *cla
 	if (record == NULL)
 		return -ESTALE;
 	wake_waiters(record);
-	atomic_store(&table->header->slots[claim->slot].job, 0);
+	wake_writer(table);
+	atomic_store(&table->header->start.slots[claim->slot].job, 0);
 	return 0;
 }
 
@@ -330,8 +337,8 @@ static int settle_once(struct jobq_table *table, struct record *record, const ch
 		return 0;
 	}
 	record_change_begin(record);
-	record_move(table, record,
-		    state_with_status(state + (UINT64_C(1) << 20), JOBQ_STATUS_QUEUED), true);
+	record_change(table, record,
+		      state_with_status(state + (UINT64_C(1) << 20), JOBQ_STATUS_QUEUED), true);
 	record_change_end(record);
 	atomic_fetch_add(&table->header->work, 1);
 	return 0;
@@ -340,7 +347,7 @@ static int settle_once(struct jobq_table *table, struct record *record, const ch
 int jobq_table_settle(struct jobq_table *table, unsigned slot, const char *error, uint64_t *job,
 		      bool *requeued)
 {
-	struct slot_entry *entry = &table->header->slots[slot];
+	struct slot_entry *entry = &table->header->start.slots[slot];
 	struct record *record;
 	bool last_try = false;
 	int rc;
@@ -363,6 +370,7 @@ int jobq_table_settle(struct jobq_table *table, unsigned slot, const char *error
 
 	if (record != NULL)
 		wake_waiters(record);
+	wake_writer(table);
 	if (*requeued)
 		wake_slot(table);
 	atomic_store(&entry->job, 0);

@@ -4,7 +4,7 @@
 
 #include "table/table.h"
 
-static const char no_memory[] = "the job table had no memory left for the result";
+const char table_no_memory[] = "the job table had no memory left for the result";
 
 /* Appends error and result, unless the record has changed meanwhile (-EAGAIN). */
 static int copy_result(const struct jobq_table *table, const struct record *record, uint32_t seq,
@@ -13,12 +13,14 @@ static int copy_result(const struct jobq_table *table, const struct record *reco
 	state_t state = record->state;
 	size_t len = ref_len(record->result);
 
+	if (!jobq_job_finished(state_shown(state)))
+		return 0;
 	if ((state & STATE_NO_MEMORY) != 0) {
-		jobq_buf_add(bytes, no_memory, sizeof(no_memory) - 1);
-		*error_len = sizeof(no_memory) - 1;
+		jobq_buf_adds(bytes, table_no_memory);
+		*error_len = sizeof(table_no_memory) - 1;
 		return 0;
 	}
-	if (!jobq_job_finished(state_status(state)) || len == 0)
+	if (len == 0)
 		return 0;
 	if (len > BLOB_MAX || record->error_len > len)
 		return record_unchanged(table, record->id, seq) ? -EIO : -EAGAIN;
@@ -47,6 +49,8 @@ int jobq_table_get(struct jobq_table *table, uint64_t id, struct jobq_job *job,
 			return -ENOENT;
 		record.seq = seq;
 		record_show(&record, job);
+		if (job->status == JOBQ_STATUS_NONE)
+			return -ENOENT;
 		if (bytes == NULL)
 			return 0;
 		*error_len = *result_len = 0;
@@ -159,7 +163,7 @@ size_t jobq_table_list(struct jobq_table *table, const struct jobq_table_filter 
 
 void jobq_table_slot(struct jobq_table *table, unsigned slot, struct jobq_table_slot *out)
 {
-	const struct slot_entry *entry = &table->header->slots[slot];
+	const struct slot_entry *entry = &table->header->start.slots[slot];
 	struct jobq_job job = {0};
 	uint64_t id = entry->job;
 
@@ -189,5 +193,9 @@ void jobq_table_stats(struct jobq_table *table, struct jobq_table_stats *out)
 	out->repairs = header->repairs;
 	out->slots_busy = (unsigned)header->jobs[JOBQ_STATUS_RUNNING];
 	out->draining = header->draining != 0;
+	out->ready = header->ready != 0;
+	out->changes = header->start.change_seq;
+	out->durable = header->start.durable;
+	out->store_error = (int)header->store_error;
 	table_unlock(table);
 }

@@ -16,6 +16,25 @@ state_t state_with_progress(state_t s, unsigned hundredths)
 	return (s & ~(UINT64_C(255) << 8)) | (state_t)(hundredths & 255) << 8;
 }
 
+enum jobq_job_status state_shown(state_t s)
+{
+	enum jobq_job_status status = state_status(s);
+
+	if ((s & STATE_WITHDRAWN) != 0)
+		return JOBQ_STATUS_NONE;
+	if ((s & STATE_PENDING) == 0)
+		return status;
+	switch (status) {
+	case JOBQ_STATUS_COMPLETED:
+	case JOBQ_STATUS_FAILED:
+		return JOBQ_STATUS_RUNNING;
+	case JOBQ_STATUS_CANCELLED:
+		return JOBQ_STATUS_QUEUED;
+	default:
+		return JOBQ_STATUS_NONE;
+	}
+}
+
 struct directory_entry *record_entry(const struct jobq_table *table, uint64_t id)
 {
 	return &table->directory[id / SPAN_RECORDS & (table->directory_count - 1)];
@@ -77,6 +96,28 @@ void record_release(struct jobq_table *table, uint64_t id)
 	span_give(table, span);
 }
 
+void record_fill(struct jobq_table *table, struct record *record, uint64_t id, ref_t blob,
+		 const struct jobq_entry *entry)
+{
+	size_t owner_len = entry->owner.len, key_len = entry->key.len;
+
+	blob_write(table, blob, 0, entry->owner.data, owner_len);
+	blob_write(table, blob, owner_len, entry->key.data, key_len);
+	blob_write(table, blob, owner_len + key_len, entry->parameters.data, entry->parameters.len);
+	record->id = id;
+	record->waiters = 0;
+	record->created = entry->created;
+	record->started = entry->started;
+	record->completed = entry->completed;
+	record->result = 0;
+	record->error_len = 0;
+	record->owner_len = (uint16_t)owner_len;
+	record->key_len = (uint16_t)key_len;
+	record->key_hash = idem_hash(entry->owner.data, owner_len, entry->key.data, key_len);
+	record->changed = 0;
+	record->parameters = blob;
+}
+
 void record_change_begin(struct record *record)
 {
 	uint32_t seq = atomic_load_explicit(&record->seq, memory_order_relaxed);
@@ -97,6 +138,8 @@ static struct list *list_for(struct jobq_table *table, const struct record *reco
 {
 	struct header *header = table->header;
 
+	if ((state & STATE_PENDING) != 0)
+		return NULL; /* the writer knows it */
 	if (state_status(state) == JOBQ_STATUS_QUEUED)
 		return &header->queue;
 	if (!jobq_job_finished(state_status(state)))
@@ -116,22 +159,43 @@ static void put_bucket(struct jobq_table *table, const struct record *record,
 	table->header->wheel[(uint64_t)at % WHEEL_BUCKETS] = list->head;
 }
 
+/* Puts the record behind the one of id `behind`; 0: at the head. */
 static void list_add(struct jobq_table *table, struct list *list, struct record *record,
-		     bool to_head)
+		     uint64_t behind)
 {
-	uint64_t id = record->id;
-	struct record *neighbour = record_find(table, to_head ? list->head : list->tail);
+	struct record *prev = record_find(table, behind);
+	struct record *next = record_find(table, prev != NULL ? prev->next : list->head);
 
-	record->next = to_head ? list->head : 0;
-	record->prev = to_head ? 0 : list->tail;
-	if (neighbour != NULL && to_head)
-		neighbour->prev = id;
-	else if (neighbour != NULL)
-		neighbour->next = id;
-	if (to_head || list->head == 0)
-		list->head = id;
-	if (!to_head || list->tail == 0)
-		list->tail = id;
+	record->prev = prev != NULL ? behind : 0;
+	record->next = next != NULL ? next->id : 0;
+	if (prev != NULL)
+		prev->next = record->id;
+	else
+		list->head = record->id;
+	if (next != NULL)
+		next->prev = record->id;
+	else
+		list->tail = record->id;
+}
+
+/*
+ * Behind which one a job has its place in the queue, which is in the order of
+ * the ids: looked for from the end where it nearly always is.
+ */
+static uint64_t place_in_queue(const struct jobq_table *table, const struct record *record,
+			       bool to_head)
+{
+	const struct list *queue = &table->header->queue;
+	const struct record *other;
+	uint64_t behind = to_head ? 0 : queue->tail;
+
+	while (!to_head && (other = record_find(table, behind)) != NULL && other->id > record->id)
+		behind = other->prev;
+	for (uint64_t id = queue->head;
+	     to_head && (other = record_find(table, id)) != NULL && other->id < record->id;
+	     id = other->next)
+		behind = id;
+	return behind;
 }
 
 static void list_remove(struct jobq_table *table, struct list *list, struct record *record)
@@ -154,7 +218,7 @@ static void mask_set(struct jobq_table *table, const struct record *record, stat
 {
 	struct directory_entry *entry = record_entry(table, record->id);
 	size_t bit = record->id % SPAN_RECORDS;
-	size_t rows[2] = {(size_t)state_status(state) - 1,
+	size_t rows[2] = {(size_t)state_shown(state) - 1, /* none for one that is not shown */
 			  (size_t)JOBQ_STATUSES - 1 + (size_t)state_type(state)};
 
 	for (size_t i = 0; i < 2; i++) {
@@ -175,19 +239,21 @@ void record_unlist(struct jobq_table *table, struct record *record, state_t stat
 	if (list == &bucket)
 		put_bucket(table, record, list);
 	mask_set(table, record, state, false);
-	table->header->jobs[state_status(state) % JOBQ_STATUSES]--;
+	table->header->jobs[state_shown(state) % JOBQ_STATUSES]--;
 }
 
 void record_enlist(struct jobq_table *table, struct record *record, state_t state, bool to_head)
 {
 	struct list bucket, *list = list_for(table, record, state, &bucket);
 
-	if (list != NULL)
-		list_add(table, list, record, to_head || list == &bucket);
-	if (list == &bucket)
+	if (list == &bucket) {
+		list_add(table, list, record, 0);
 		put_bucket(table, record, list);
+	} else if (list != NULL) {
+		list_add(table, list, record, place_in_queue(table, record, to_head));
+	}
 	mask_set(table, record, state, true);
-	table->header->jobs[state_status(state) % JOBQ_STATUSES]++;
+	table->header->jobs[state_shown(state) % JOBQ_STATUSES]++;
 }
 
 void record_move(struct jobq_table *table, struct record *record, state_t state, bool to_head)
@@ -195,12 +261,52 @@ void record_move(struct jobq_table *table, struct record *record, state_t state,
 	state_t old = atomic_load_explicit(&record->state, memory_order_relaxed);
 
 	atomic_store_explicit(&record->state, state, memory_order_release);
-	if (state_status(old) == state_status(state))
+	if (((old ^ state) & STATE_PLACE) == 0)
 		return;
 	if (state_status(old) != JOBQ_STATUS_NONE)
 		record_unlist(table, record, old);
 	if (state_status(state) != JOBQ_STATUS_NONE)
 		record_enlist(table, record, state, to_head);
+}
+
+/* ---- what the store has to know ------------------------------------------- */
+
+state_t record_pending(const struct jobq_table *table)
+{
+	return table->header->durability >= JOBQ_DURABILITY_FAST ? STATE_PENDING : 0;
+}
+
+bool record_may_change(const struct jobq_table *table)
+{
+	const struct header_start *start = &table->header->start;
+
+	return table->header->durability == JOBQ_DURABILITY_NONE ||
+	       start->change_seq - start->durable < RING_SIZE - RING_RESERVE;
+}
+
+bool record_may_claim(const struct jobq_table *table)
+{
+	const struct header_start *start = &table->header->start;
+
+	/* What slots and the owner do to jobs that run already takes a few changes. */
+	return table->header->durability == JOBQ_DURABILITY_NONE ||
+	       start->change_seq - start->durable < RING_SIZE - RING_RESERVE / 2 - 64;
+}
+
+void record_change(struct jobq_table *table, struct record *record, state_t state, bool to_head)
+{
+	struct header *header = table->header;
+
+	if (header->durability == JOBQ_DURABILITY_NONE) {
+		record_move(table, record, state, to_head);
+		return;
+	}
+	uint64_t seq = header->start.change_seq + 1;
+	atomic_store(&header->start.change_seq, seq);
+	atomic_store(&record->changed, seq);
+	record_move(table, record, state, to_head);
+	atomic_store(&table->ring[seq % RING_SIZE], record->id);
+	atomic_fetch_add(&header->changes, 1);
 }
 
 /* ---- reading without the lock --------------------------------------------- */
@@ -229,6 +335,7 @@ static bool copy_once(const struct jobq_table *table, uint64_t id, struct record
 	COPY(error_len);
 	COPY(owner_len);
 	COPY(key_len);
+	COPY(changed);
 	return *seq % 2 == 0 && record_unchanged(table, id, *seq);
 }
 
@@ -258,14 +365,15 @@ bool record_unchanged(const struct jobq_table *table, uint64_t id, uint32_t seq)
 void record_show(const struct record *record, struct jobq_job *job)
 {
 	state_t state = record->state;
-	enum jobq_job_status status = state_status(state);
+	enum jobq_job_status status = state_shown(state);
 	bool ran = status != JOBQ_STATUS_QUEUED && status != JOBQ_STATUS_CANCELLED;
+	unsigned progress = state_progress(state);
 
 	*job = (struct jobq_job){
 		.id = record->id,
 		.type = state_type(state),
 		.status = status,
-		.progress = state_progress(state),
+		.progress = status == JOBQ_STATUS_RUNNING && progress > 99 ? 99 : progress,
 		.attempt = state_attempt(state),
 		.version = record->seq,
 		.created = record->created,

@@ -13,6 +13,7 @@ static void clear(struct jobq_table *table)
 	memset(header->wheel, 0, sizeof(header->wheel));
 	memset(header->class_head, 0, sizeof(header->class_head));
 	memset(table->buckets, 0, table->bucket_count * sizeof(uint64_t));
+	shm_zero((void *)table->ring, RING_SIZE * sizeof(uint64_t));
 	header->queue = (struct list){0};
 	header->wheel_at = INT64_MAX;
 	header->free_head = header->absent_head = header->retiring_head = 0;
@@ -61,8 +62,12 @@ static void restore(struct jobq_table *table, struct record *record, uint64_t id
 		record->result = 0;
 		header->damaged++;
 	}
+	if (record->changed > header->start.change_seq)
+		header->start.change_seq = record->changed;
+	if (record->changed > header->start.durable)
+		table->ring[record->changed % RING_SIZE] = id;
 	record_enlist(table, record, state, false);
-	if (record->key_len > 0)
+	if (record->key_len > 0 && (state & STATE_WITHDRAWN) == 0)
 		idem_link(table, record);
 	if (id >= header->next_id)
 		header->next_id = id + 1;

@@ -2,6 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +15,9 @@
 
 #include "table/table.h"
 
+#define OWN_TRIES 20
+#define OWN_PAUSE 10 /* milliseconds */
+#define LAYOUT_WITH_STORE 2 /* the first one that has struct header_start */
 #define BYTES_PER_KEY_BUCKET 4096
 #define BYTES_PER_JOB_LEAST 256 /* sizes the directory: fewer bytes no job takes */
 #define RESERVE_SHARE 16        /* a sixteenth is kept for results ... */
@@ -20,7 +26,7 @@
 /* Where the parts lie; follows from the number of spans alone. */
 struct geometry {
 	uint32_t directory_count, bucket_count;
-	size_t directory_at, spans_at, buckets_at, data_at, size;
+	size_t ring_at, directory_at, spans_at, buckets_at, data_at, size;
 };
 
 static uint32_t power_of_two(uint64_t least)
@@ -44,7 +50,8 @@ static struct geometry lay_out(uint32_t span_count)
 		.bucket_count = power_of_two(bytes / BYTES_PER_KEY_BUCKET),
 	};
 
-	g.directory_at = round_up(sizeof(struct header), 64);
+	g.ring_at = round_up(sizeof(struct header), 64);
+	g.directory_at = round_up(g.ring_at + RING_SIZE * sizeof(uint64_t), 64);
 	g.spans_at = round_up(g.directory_at + g.directory_count * sizeof(struct directory_entry), 64);
 	g.buckets_at = round_up(g.spans_at + span_count * sizeof(struct span), 64);
 	g.data_at = round_up(g.buckets_at + g.bucket_count * sizeof(uint64_t), SPAN_BYTES);
@@ -70,6 +77,7 @@ static void point_parts(struct jobq_table *table, uint32_t span_count)
 	table->span_count = span_count;
 	table->directory_count = g.directory_count;
 	table->bucket_count = g.bucket_count;
+	table->ring = (_Atomic uint64_t *)(base + g.ring_at);
 	table->directory = (struct directory_entry *)(base + g.directory_at);
 	table->spans = (struct span *)(base + g.spans_at);
 	table->buckets = (uint64_t *)(base + g.buckets_at);
@@ -112,23 +120,24 @@ static int format(struct jobq_table *table, size_t max_bytes, struct jobq_buf *w
 	}
 
 	struct header *header = table->header;
-	header->layout = TABLE_LAYOUT;
-	header->size = g.size;
+	header->start.layout = TABLE_LAYOUT;
+	header->start.size = g.size;
 	header->span_count = span_count;
 	header->reserve = span_count / RESERVE_SHARE;
 	if (header->reserve > RESERVE_MAX)
 		header->reserve = RESERVE_MAX;
 	header->watermark = 1; /* span 0 is never used */
 	header->next_id = 1;
-	if (getrandom(&header->generation, sizeof(header->generation), 0) < 0)
-		header->generation = (uint32_t)jobq_clock_wall();
+	header->id_limit = UINT64_MAX;
+	if (getrandom(&header->start.generation, sizeof(header->start.generation), 0) < 0)
+		header->start.generation = (uint32_t)jobq_clock_wall();
 	rc = init_lock(&header->lock);
 	if (rc < 0) {
 		jobq_buf_addf(why, "robust mutex: %s", strerror(-rc));
 		return rc;
 	}
 	point_parts(table, span_count);
-	atomic_store(&header->magic, TABLE_MAGIC);
+	atomic_store(&header->start.magic, TABLE_MAGIC);
 	return 0;
 }
 
@@ -153,7 +162,7 @@ static int accept_segment(struct jobq_table *table, size_t size, struct jobq_buf
 	}
 
 	const struct header *header = table->header;
-	uint64_t magic = atomic_load(&header->magic);
+	uint64_t magic = atomic_load(&header->start.magic);
 	if (magic == 0)
 		return -ENOENT;
 	if (magic != TABLE_MAGIC) {
@@ -161,15 +170,15 @@ static int accept_segment(struct jobq_table *table, size_t size, struct jobq_buf
 			      table->name);
 		return -EPROTO;
 	}
-	if (header->layout != TABLE_LAYOUT) {
+	if (header->start.layout != TABLE_LAYOUT) {
 		jobq_buf_addf(why,
 			      "shared memory %s has layout version %u, this program speaks %d: stop "
 			      "what uses it and remove it (jobqctl remove-table), or run the "
 			      "version that made it",
-			      table->name, header->layout, TABLE_LAYOUT);
+			      table->name, header->start.layout, TABLE_LAYOUT);
 		return -EPROTO;
 	}
-	if (header->size != size || header->span_count < 2 || header->span_count > size / SPAN_BYTES ||
+	if (header->start.size != size || header->span_count < 2 || header->span_count > size / SPAN_BYTES ||
 	    lay_out(header->span_count).size != size) {
 		jobq_buf_addf(why, "shared memory %s is damaged: its sizes contradict each other",
 			      table->name);
@@ -208,24 +217,46 @@ void jobq_table_detach(struct jobq_table *table)
 	free(table);
 }
 
-static struct flock owner_lock(short type)
+/* The bytes of the segment that open-file-description locks (fcntl(2)) are on. */
+enum { OWNER_BYTE, WRITER_BYTE };
+
+static struct flock lock_of(off_t byte)
 {
-	return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+	return (struct flock){
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+}
+
+int jobq_table_writer_enter(struct jobq_table *table)
+{
+	struct flock lock = lock_of(WRITER_BYTE);
+
+	return fcntl(table->fd, F_OFD_SETLKW, &lock) < 0 ? -errno : 0;
 }
 
 /*
- * The ownership is an open-file-description lock (fcntl(2)) on the segment: the
- * kernel drops it when its holder dies, however it dies.
+ * The ownership is such a lock: the kernel drops it when its holder dies,
+ * however it dies.
  */
 static int take_ownership(struct jobq_table *table, struct jobq_buf *why)
 {
-	struct flock lock = owner_lock(F_WRLCK);
+	struct flock lock = lock_of(OWNER_BYTE);
 
-	if (fcntl(table->fd, F_OFD_SETLK, &lock) == 0)
-		return 0;
+	/* A child that a killed owner was just starting holds it until its execve(2). */
+	for (int tries = 0; tries < OWN_TRIES; tries++) {
+		if (fcntl(table->fd, F_OFD_SETLK, &lock) == 0)
+			return 0;
+		poll(NULL, 0, OWN_PAUSE);
+	}
 	jobq_buf_addf(why, "shared memory %s is owned by another jobqd that is running: stop it, "
 			   "or give this one another table_name", table->name);
 	return -EBUSY;
+}
+
+/* Wakes those who wait for an owner, or for it to be ready. */
+static void tell_owner(struct jobq_table *table)
+{
+	atomic_fetch_add(&table->header->owners, 1);
+	jobq_futex_wake(&table->header->owners, INT_MAX);
 }
 
 int jobq_table_own(const char *name, size_t max_bytes, int64_t retention_ms,
@@ -244,6 +275,12 @@ int jobq_table_own(const char *name, size_t max_bytes, int64_t retention_ms,
 		rc = -EAGAIN; /* removed by its last owner while this one opened it */
 	if (rc == 0)
 		rc = accept_segment(table, (size_t)st.st_size, why);
+	if (rc == 0 && table->header->ready == 0) {
+		/* Its last owner died while filling it: nobody has been told of what is in it. */
+		atomic_store(&table->header->start.retired, 1);
+		jobq_table_drain(table, true); /* workers that wait in it for its jobs leave */
+		rc = shm_unlink(name) < 0 ? -errno : -EAGAIN;
+	}
 	if (rc == -ENOENT) {
 		if (table->header != NULL)
 			munmap(table->header, table->size);
@@ -255,14 +292,97 @@ int jobq_table_own(const char *name, size_t max_bytes, int64_t retention_ms,
 		return rc == -EAGAIN ? jobq_table_own(name, max_bytes, retention_ms, out, why) : rc;
 	}
 
+	atomic_store(&table->header->owner_pid, (uint32_t)getpid());
+	/* Rebuilds all that is derived, too: who knows what the last owner left. */
+	jobq_table_set_retention(table, retention_ms);
+	*out = table;
+	tell_owner(table);
+	return 0;
+}
+
+void jobq_table_set_retention(struct jobq_table *table, int64_t retention_ms)
+{
 	table_lock(table);
 	table->header->retention = retention_ms * 1000;
 	table->header->wheel_grain = retention_ms < 1000 ? 1000 : retention_ms;
-	/* A new grain moves every finished job; and who knows what the last owner left. */
-	table_rebuild(table);
+	table_rebuild(table); /* a new grain moves every finished job */
 	table_unlock(table);
-	*out = table;
-	return 0;
+}
+
+/* Whether the mapped beginning of a segment may be given up. False: `why` says why not. */
+static bool may_supersede(const char *name, const struct header_start *start, struct jobq_buf *why)
+{
+	if (atomic_load(&start->magic) != TABLE_MAGIC || start->layout < LAYOUT_WITH_STORE) {
+		jobq_buf_addf(why, "shared memory %s is no job table whose jobs are stored", name);
+		return false;
+	}
+	uint64_t left = start->change_seq - start->durable;
+	if (left != 0)
+		jobq_buf_addf(why,
+			      "shared memory %s has layout version %u and %llu changes that are not "
+			      "stored: start the release that made it and stop it again, which "
+			      "stores them", name, start->layout, (unsigned long long)left);
+	return left == 0;
+}
+
+static void kill_workers(const struct header_start *start)
+{
+	for (unsigned slot = 0; slot < JOBQ_SLOTS; slot++) {
+		pid_t pid = (pid_t)start->slots[slot].pid;
+		uint64_t start_time = start->slots[slot].start_time;
+		if (pid > 0 && start_time != 0 && jobq_table_start_time(pid) == start_time)
+			kill(pid, SIGKILL);
+	}
+}
+
+int jobq_table_supersede(const char *name, struct jobq_buf *why)
+{
+	struct jobq_table *table;
+	struct stat st;
+
+	int rc = open_segment(name, 0, &table, why);
+	if (rc < 0)
+		return rc;
+	rc = take_ownership(table, why);
+	if (rc == 0 && fstat(table->fd, &st) < 0)
+		rc = -errno;
+	if (rc == 0 && (size_t)st.st_size < sizeof(struct header_start))
+		rc = -EPROTO;
+	if (rc == 0)
+		rc = map(table, (size_t)st.st_size);
+	struct header_start *start = rc == 0 ? &table->header->start : NULL;
+	if (rc == 0 && !may_supersede(name, start, why))
+		rc = -EPROTO;
+	if (rc == 0) {
+		kill_workers(start);
+		atomic_store(&start->retired, 1);
+		rc = shm_unlink(name) < 0 ? -errno : 0;
+	}
+	jobq_table_detach(table);
+	return rc;
+}
+
+void jobq_table_set_ready(struct jobq_table *table)
+{
+	atomic_store(&table->header->ready, 1);
+	tell_owner(table);
+	jobq_table_kick(table);
+}
+
+bool jobq_table_is_ready(const struct jobq_table *table)
+{
+	return atomic_load(&table->header->ready) != 0;
+}
+
+bool jobq_table_await_owner(struct jobq_table *table, int64_t deadline)
+{
+	for (int rc = 0; rc != -ETIMEDOUT;) {
+		uint32_t seen = atomic_load(&table->header->owners);
+		if (jobq_table_is_ready(table) && jobq_table_owned(table))
+			return true;
+		rc = jobq_futex_wait(&table->header->owners, seen, deadline);
+	}
+	return false;
 }
 
 int jobq_table_attach(const char *name, struct jobq_table **out, struct jobq_buf *why)
@@ -293,8 +413,10 @@ int jobq_table_remove(const char *name, struct jobq_buf *why)
 		return rc;
 	rc = take_ownership(table, why);
 	if (rc == 0 && fstat(table->fd, &st) == 0 &&
-	    accept_segment(table, (size_t)st.st_size, &unread) == 0)
-		atomic_store(&table->header->retired, 1);
+	    accept_segment(table, (size_t)st.st_size, &unread) == 0) {
+		atomic_store(&table->header->start.retired, 1);
+		jobq_table_drain(table, true);
+	}
 	if (rc == 0 && shm_unlink(name) < 0)
 		rc = -errno;
 	jobq_buf_free(&unread);
@@ -304,7 +426,7 @@ int jobq_table_remove(const char *name, struct jobq_buf *why)
 
 bool jobq_table_retired(const struct jobq_table *table)
 {
-	return atomic_load(&table->header->retired) != 0;
+	return atomic_load(&table->header->start.retired) != 0;
 }
 
 bool jobq_table_replaced(const struct jobq_table *table)
@@ -322,14 +444,14 @@ bool jobq_table_replaced(const struct jobq_table *table)
 
 bool jobq_table_owned(const struct jobq_table *table)
 {
-	struct flock lock = owner_lock(F_WRLCK);
+	struct flock lock = lock_of(OWNER_BYTE);
 
 	return fcntl(table->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
 uint32_t jobq_table_generation(const struct jobq_table *table)
 {
-	return table->header->generation;
+	return table->header->start.generation;
 }
 
 /*

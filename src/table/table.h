@@ -2,7 +2,7 @@
  * table, inside: what lies in the shared memory, and how it stays sound.
  *
  * The segment:
- *   header | directory | span descriptors | key buckets | spans of 64 KiB
+ *   header | change ring | directory | span descriptors | key buckets | spans of 64 KiB
  *
  * A span holds 512 job records, or the blobs of one size class (parameters,
  * results), or one piece of a large blob. The directory finds a record by its
@@ -18,6 +18,13 @@
  *   3. bring the derived things up to date.
  * A death before 2 changed nothing, a death after it is finished by the
  * rebuild.
+ *
+ * Durability. Each change of a job that a store has to know gets the next number
+ * of `change_seq`, which stands in the record (`changed`, a truth) and, at that
+ * number modulo its size, in the ring (derived), whence the store's writer
+ * learns of it. What nobody may see before it is stored carries STATE_PENDING:
+ * a new job is nowhere yet, a finished one still shows as running, a cancelled
+ * one as queued. The writer takes the mark off when the change is stored.
  *
  * Locks. `lock` guards every change. Inside it there is no system call, no
  * allocation outside the segment, and no logging.
@@ -35,7 +42,7 @@
 #include "jobq/table.h"
 
 #define TABLE_MAGIC UINT64_C(0x656c626174716f6a) /* "joqtable", little endian */
-#define TABLE_LAYOUT 1
+#define TABLE_LAYOUT 2
 
 #define SPAN_BYTES ((size_t)65536)
 #define SPAN_RECORDS 512 /* ids a record span */
@@ -45,6 +52,8 @@
 #define MASK_ROWS (JOBQ_STATUSES - 1 + JOBQ_TYPES)
 #define MASK_WORDS (SPAN_RECORDS / 64)
 #define WHEEL_BUCKETS 2048
+#define RING_SIZE 65536  /* changes that may wait for the store */
+#define RING_RESERVE 4096 /* of these, kept from clients for what slots and the owner do */
 
 /*
  * A record's state, one word so that it changes at once:
@@ -54,6 +63,10 @@
 typedef uint64_t state_t;
 #define STATE_BEGUN (UINT64_C(1) << 24)     /* the worker has begun the work */
 #define STATE_NO_MEMORY (UINT64_C(1) << 25) /* the result found no room */
+#define STATE_PENDING (UINT64_C(1) << 26)   /* not stored yet: shown as it was before */
+#define STATE_WITHDRAWN (UINT64_C(1) << 27) /* could not be stored: is to vanish */
+/* What decides about lists and masks. */
+#define STATE_PLACE (UINT64_C(15) | STATE_PENDING | STATE_WITHDRAWN)
 
 static inline enum jobq_job_status state_status(state_t s) { return (enum jobq_job_status)(s & 15); }
 static inline enum jobq_job_type state_type(state_t s) { return (enum jobq_job_type)(s >> 4 & 15); }
@@ -61,6 +74,8 @@ static inline unsigned state_progress(state_t s) { return (unsigned)(s >> 8 & 25
 static inline unsigned state_slot(state_t s) { return (unsigned)(s >> 16 & 15); }
 static inline unsigned state_requeues(state_t s) { return (unsigned)(s >> 20 & 15); }
 static inline uint32_t state_attempt(state_t s) { return (uint32_t)(s >> 32); }
+/* The status that clients see; JOBQ_STATUS_NONE: no job yet, or no more. */
+enum jobq_job_status state_shown(state_t s);
 state_t state_with_status(state_t s, enum jobq_job_status status);
 state_t state_with_progress(state_t s, unsigned hundredths);
 
@@ -93,7 +108,8 @@ struct record {
 	   (queue or wheel), by id; the next in the chain of its key's bucket. */
 	uint64_t next, prev, key_next;
 	uint64_t key_hash;
-	uint64_t spare[3];
+	_Atomic uint64_t changed; /* truth: number of its last change that the store must know */
+	uint64_t spare[2];
 };
 _Static_assert(sizeof(struct record) == 128, "a span holds 512 records");
 
@@ -137,23 +153,45 @@ struct slot_entry {
 	_Atomic uint64_t job; /* what it runs, or 0; cleared last, when all have been told */
 };
 
-struct header {
+/*
+ * The beginning of the header, the same in every layout from 2 on, so that
+ * another release can tell what it has found, whether all of it is stored, and
+ * which workers still use it.
+ */
+struct header_start {
 	/* Written by the creator, magic last; constant from then on. */
 	_Atomic uint64_t magic;
 	uint32_t layout, generation;
 	uint64_t size; /* of the whole segment */
-	uint32_t span_count; /* all else about the geometry follows from it */
-	uint32_t reserve;    /* spans that submissions leave for results */
+
+	_Atomic uint32_t retired; /* set once by the owner; no lock: attach anew */
+	uint32_t spare;
+	_Atomic uint64_t change_seq; /* truth, under the lock: number of the last change */
+	_Atomic uint64_t durable; /* written by the store's writer: changes up to it are stored */
+	struct slot_entry slots[JOBQ_SLOTS];
+};
+
+struct header {
+	struct header_start start;
+	uint32_t span_count; /* constant: all else about the geometry follows from it */
+	uint32_t reserve;    /* constant: spans that submissions leave for results */
 
 	pthread_mutex_t lock; /* robust, shared between processes */
 
 	/* No lock. */
-	_Atomic uint32_t retired;  /* set once by the owner: attach anew */
 	_Atomic uint32_t draining; /* set by the owner: claim nothing */
 	_Atomic uint32_t work;     /* changes when there is something to claim; futex */
-	struct slot_entry slots[JOBQ_SLOTS];
+	_Atomic uint32_t owner_pid; /* set by the owner */
+	_Atomic uint32_t owners;   /* changes when an owner is there or ready; futex */
+	_Atomic uint32_t ready;    /* set by the owner: all its jobs are in the table */
+	_Atomic uint32_t durability;  /* set by the owner: enum jobq_durability */
+	_Atomic uint32_t changes;     /* changes with change_seq; futex of the writer */
+	_Atomic uint32_t writer_sleeps;
+	_Atomic uint32_t store_error; /* set by the writer: an errno, or 0 */
+	_Atomic uint64_t id_limit;    /* set by the writer: ids below it may be given out */
 
 	/* Truths, under the lock. */
+	uint64_t store_id; /* the store that its changes go to; 0: none yet */
 	_Atomic uint64_t next_id;
 	uint32_t watermark;     /* spans below it have had memory at some time */
 	int64_t wheel_grain;    /* microseconds a bucket; set by the owner */
@@ -178,6 +216,7 @@ struct header {
 struct jobq_table {
 	struct header *header;
 	size_t size;
+	_Atomic uint64_t *ring;
 	struct directory_entry *directory;
 	struct span *spans;
 	uint64_t *buckets; /* chains of jobs with an idempotency key: the first's id */
@@ -234,6 +273,9 @@ struct record *record_find(const struct jobq_table *table, uint64_t id);
 /* The entry for an id, whatever it holds. */
 struct directory_entry *record_entry(const struct jobq_table *table, uint64_t id);
 struct record *record_at(const struct jobq_table *table, uint32_t span, uint64_t id);
+/* With the lock: fills in a new job; `blob` has room for its three texts. */
+void record_fill(struct jobq_table *table, struct record *record, uint64_t id, ref_t blob,
+		 const struct jobq_entry *entry);
 /* With the lock: the record for the next id, made if need be; NULL: no room. */
 struct record *record_next(struct jobq_table *table, uint64_t id);
 /* With the lock: the span of `id` goes back when no job is left in it. */
@@ -242,6 +284,14 @@ void record_change_begin(struct record *record);
 void record_change_end(struct record *record);
 /* Steps 2 and 3 of a change: stores `state`, moves the job between the lists. */
 void record_move(struct jobq_table *table, struct record *record, state_t state, bool to_head);
+/* The same for a change that the store has to know. */
+void record_change(struct jobq_table *table, struct record *record, state_t state, bool to_head);
+/* STATE_PENDING where changes are shown only when they are stored, else 0. */
+state_t record_pending(const struct jobq_table *table);
+/* Whether the store has room for one more change on a client's behalf. */
+bool record_may_change(const struct jobq_table *table);
+/* Whether it has room for one more job's run, beside all that may be withdrawn. */
+bool record_may_claim(const struct jobq_table *table);
 /* Step 3 alone: takes the record out of / puts it into what is derived from `state`. */
 void record_unlist(struct jobq_table *table, struct record *record, state_t state);
 void record_enlist(struct jobq_table *table, struct record *record, state_t state, bool to_head);
@@ -249,6 +299,25 @@ void record_enlist(struct jobq_table *table, struct record *record, state_t stat
 bool record_copy(const struct jobq_table *table, uint64_t id, struct record *out, uint32_t *seq);
 bool record_unchanged(const struct jobq_table *table, uint64_t id, uint32_t seq);
 void record_show(const struct record *record, struct jobq_job *job);
+
+/* ---- wait.c ---- */
+/* Wakes those who sleep on the record. Without the lock. */
+void wake_waiters(struct record *record);
+
+/* ---- move.c ---- */
+/* Wakes one slot that sleeps, if any does. Without the lock. */
+void wake_slot(struct jobq_table *table);
+
+/* ---- read.c ---- */
+extern const char table_no_memory[]; /* the error of jobs with STATE_NO_MEMORY */
+
+/* ---- durable.c ---- */
+/* Wakes the store's writer if it sleeps. Without the lock, after changes. */
+void wake_writer(struct jobq_table *table);
+
+/* ---- expire.c ---- */
+/* With the lock: the record and all that it holds go. */
+void remove_job(struct jobq_table *table, struct record *record);
 
 /* ---- idem.c (with the lock) ---- */
 uint64_t idem_hash(const char *owner, size_t owner_len, const char *key, size_t key_len);

@@ -9,6 +9,12 @@
 
 #include "table/table.h"
 
+void wake_waiters(struct record *record)
+{
+	if (atomic_load(&record->waiters) > 0)
+		jobq_futex_wake(&record->seq, INT_MAX);
+}
+
 /*
  * Counts the caller in or out as one who sleeps on the job's `seq`. With the
  * lock, because the memory may by now hold something else than this job.
@@ -33,12 +39,42 @@ int jobq_table_wait(struct jobq_table *table, uint64_t id, int64_t deadline,
 
 	if (record == NULL)
 		return -ENOENT;
-	while (rc != -ETIMEDOUT && atomic_load(stop) == stop_seen &&
+	while (rc != -ENOENT && rc != -ETIMEDOUT && atomic_load(stop) == stop_seen &&
 	       record_copy(table, id, &copy, &seq) &&
-	       !jobq_job_finished(state_status(copy.state)))
-		rc = jobq_futex_wait2(&record->seq, seq, stop, stop_seen, deadline);
+	       !jobq_job_finished(state_shown(copy.state)))
+		rc = state_shown(copy.state) == JOBQ_STATUS_NONE
+			     ? -ENOENT
+			     : jobq_futex_wait2(&record->seq, seq, stop, stop_seen, deadline);
 	count_waiter(table, id, UINT32_MAX);
-	return 0;
+	return rc == -ENOENT ? rc : 0;
+}
+
+/* 0: the job's last change is stored; -ECANCELED: it is no more; -EINPROGRESS. */
+static int how_stored(const struct jobq_table *table, uint64_t id, uint32_t *seq)
+{
+	struct record copy = {0};
+
+	if (!record_copy(table, id, &copy, seq) || (copy.state & STATE_WITHDRAWN) != 0)
+		return -ECANCELED;
+	return (copy.state & STATE_PENDING) == 0 ? 0 : -EINPROGRESS;
+}
+
+int jobq_table_await_stored(struct jobq_table *table, uint64_t id, int64_t deadline)
+{
+	struct record *record;
+	uint32_t seq;
+	int rc = how_stored(table, id, &seq);
+
+	if (rc != -EINPROGRESS)
+		return rc;
+	record = count_waiter(table, id, 1);
+	if (record == NULL)
+		return -ECANCELED;
+	int slept = 0;
+	while ((rc = how_stored(table, id, &seq)) == -EINPROGRESS && slept != -ETIMEDOUT)
+		slept = jobq_futex_wait(&record->seq, seq, deadline);
+	count_waiter(table, id, UINT32_MAX);
+	return rc == -EINPROGRESS ? -ETIMEDOUT : rc;
 }
 
 void jobq_table_interrupt(_Atomic uint32_t *stop)
@@ -74,7 +110,7 @@ uint64_t jobq_table_start_time(pid_t pid)
 
 int jobq_table_enter(struct jobq_table *table, unsigned slot, pid_t *holder)
 {
-	struct slot_entry *entry = &table->header->slots[slot];
+	struct slot_entry *entry = &table->header->start.slots[slot];
 	pid_t self = getpid(), other = (pid_t)entry->pid;
 
 	*holder = 0;
@@ -88,4 +124,21 @@ int jobq_table_enter(struct jobq_table *table, unsigned slot, pid_t *holder)
 	atomic_store(&entry->start_time, jobq_table_start_time(self));
 	atomic_store(&entry->pid, (uint32_t)self);
 	return 0;
+}
+
+bool jobq_table_started_by_owner(const struct jobq_table *table)
+{
+	return (uint32_t)getppid() == atomic_load(&table->header->owner_pid);
+}
+
+bool jobq_table_stay(struct jobq_table *table, unsigned slot)
+{
+	struct slot_entry *entry = &table->header->start.slots[slot];
+	uint32_t self = (uint32_t)getpid();
+
+	if (jobq_table_started_by_owner(table))
+		return true;
+	/* Unless the next owner has given the slot to somebody else meanwhile. */
+	atomic_compare_exchange_strong(&entry->pid, &self, 0);
+	return false;
 }
