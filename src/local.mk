@@ -5,16 +5,19 @@ noinst_LIBRARIES += libjobq.a
 libjobq_a_SOURCES = \
 	include/jobq/base.h include/jobq/conf.h include/jobq/conf_options.h \
 	include/jobq/job.h include/jobq/paths.h include/jobq/table.h \
-	include/jobq/scene.h include/jobq/slot.h \
+	include/jobq/scene.h include/jobq/slot.h include/jobq/store.h \
 	%D%/base/buf.c %D%/base/clock.c %D%/base/futex.c %D%/base/log.c \
 	%D%/base/text.c \
 	%D%/conf/conf.h %D%/conf/conf.c %D%/conf/value.c \
 	%D%/job/job.c %D%/job/json.c %D%/job/paths.c %D%/job/rules.c \
 	%D%/table/table.h %D%/table/blob.c %D%/table/check.c \
+	%D%/table/durable.c \
 	%D%/table/expire.c %D%/table/idem.c %D%/table/lock.c \
 	%D%/table/move.c %D%/table/read.c %D%/table/record.c \
 	%D%/table/repair.c %D%/table/segment.c %D%/table/span.c \
 	%D%/table/wait.c \
+	%D%/store/store_ops.h %D%/store/store.c %D%/store/store_mem.c \
+	%D%/store/store_sqlite.h %D%/store/store_sqlite.c %D%/store/store_sqlite_copy.c \
 	%D%/scene/region.h %D%/scene/scene.h %D%/scene/arena.c \
 	%D%/scene/cache.c %D%/scene/expect.c %D%/scene/import.c %D%/scene/lexer.c %D%/scene/map.c \
 	%D%/scene/project.c %D%/scene/reader.c %D%/scene/region.c \
@@ -23,9 +26,9 @@ libjobq_a_SOURCES = \
 	%D%/api/api.h %D%/api/accept.c %D%/api/cancel.c %D%/api/gone.c \
 	%D%/api/health.c %D%/api/list.c %D%/api/listen.c %D%/api/pool.c %D%/api/prefork.c %D%/api/query.c \
 	%D%/api/reply.c %D%/api/route.c %D%/api/show.c %D%/api/submit.c \
-	%D%/api/table.c \
+	%D%/api/stored.c %D%/api/table.c \
 	%D%/super/super.h %D%/super/child.c %D%/super/loop.c \
-	%D%/super/recover.c \
+	%D%/super/recover.c %D%/super/reload.c %D%/super/writer.c \
 	%D%/slot/room.h %D%/slot/slot.h %D%/slot/batch_operations.c %D%/slot/cache_warming.c \
 	%D%/slot/job.c %D%/slot/scene_preload.c %D%/slot/scenes.h \
 	%D%/slot/slot.c
@@ -36,4 +39,4 @@ jobq_api_SOURCES = %D%/api/main.c
 jobq_api_LDADD = $(LDADD) $(FCGI_LIBS)
 
 bin_PROGRAMS += jobqctl
-jobqctl_SOURCES = %D%/ctl/main.c
+jobqctl_SOURCES = %D%/ctl/ctl.h %D%/ctl/backup.c %D%/ctl/fsck.c %D%/ctl/main.c
