@@ -10,6 +10,7 @@
 
 #include "jobq/base.h"
 #include "jobq/conf_options.h"
+#include "jobq/job.h"
 #include "jobq/paths.h"
 
 #define JOBQ_CONF_FILE "/etc/jobq/jobq.conf"
@@ -20,6 +21,7 @@
 #define JOBQ_CONF_TYPE_SIZE uint64_t
 #define JOBQ_CONF_TYPE_TIME int64_t
 #define JOBQ_CONF_TYPE_LEVEL enum jobq_log_level
+#define JOBQ_CONF_TYPE_DURABILITY enum jobq_durability
 
 struct jobq_conf {
 #define X(kind, name, def, least, most, sentence) JOBQ_CONF_TYPE_##kind name;

@@ -7,6 +7,7 @@
  *   COUNT a whole number                  SIZE  bytes; K, M, G may follow
  *   TIME  seconds; ms, s, m, h, d may follow; kept in milliseconds
  *   LEVEL error, warning, info or debug
+ *   DURABILITY off, fast or full
  * For SIZE the bounds are bytes, for TIME milliseconds.
  */
 #define JOBQ_CONF_OPTIONS(X)                                                                       \
@@ -26,6 +27,13 @@
 	X(TEXT, table_name, "/jobq", 0, 0, "name of the shared memory with the job table")         \
 	X(SIZE, table_max, "1G", 8388608, 68719476736,                                             \
 	  "most memory the job table may take; submissions beyond it are answered 503")            \
+	X(TEXT, store, "/var/lib/jobq/jobq.db", 0, 0, "file that keeps the jobs")                  \
+	X(DURABILITY, durability, "full", 0, 0,                                                    \
+	  "what an answer waits for: full: the jobs' change is on the disk; fast: it is with the " \
+	  "kernel; off: nothing")                                                                  \
+	X(TIME, submit_timeout, "5s", 1, 60000,                                                    \
+	  "how long a request waits for the store, or for a jobqd that is being restarted, "       \
+	  "before it is answered 503")                                                             \
 	X(SIZE, scene_cache_size, "64M", 1048576, 17179869184, "size of the scene cache")          \
 	X(TIME, retention, "24h", 1, 3153600000000, "how long finished jobs are kept")             \
 	X(TIME, cleanup_interval, "1h", 10, 86400000, "how often older ones are removed")          \

@@ -11,6 +11,7 @@ enum conf_kind {
 	CONF_SIZE,
 	CONF_TIME,
 	CONF_LEVEL,
+	CONF_DURABILITY,
 };
 
 struct conf_option {

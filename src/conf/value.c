@@ -16,7 +16,8 @@ static const struct unit time_units[] = {{"", 1000},   {"ms", 1},	{"s", 1000}, {
 					 {"h", 3600000}, {"d", 86400000}, {NULL, 0}};
 static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
 
-static const char *const levels[] = {"error", "warning", "info", "debug"};
+static const char *const levels[] = {"error", "warning", "info", "debug", NULL};
+static const char *const durabilities[] = {"off", "fast", "full", NULL};
 
 static void *member(struct jobq_conf *conf, const struct conf_option *option)
 {
@@ -97,10 +98,20 @@ static bool add_item(struct jobq_list *list, const char *value, struct jobq_buf 
 	return true;
 }
 
+/* The word's place among `words`, or -1. */
+static int find_word(const char *const *words, const char *value)
+{
+	for (int i = 0; words[i] != NULL; i++)
+		if (strcmp(words[i], value) == 0)
+			return i;
+	return -1;
+}
+
 bool conf_value_set(struct jobq_conf *conf, const struct conf_option *option, const char *value,
 		    struct jobq_buf *why)
 {
 	uint64_t number;
+	int word;
 
 	switch (option->kind) {
 	case CONF_TEXT:
@@ -120,14 +131,20 @@ bool conf_value_set(struct jobq_conf *conf, const struct conf_option *option, co
 		*(int64_t *)member(conf, option) = (int64_t)number;
 		return true;
 	case CONF_LEVEL:
-		for (size_t i = 0; i < JOBQ_LENGTH(levels); i++) {
-			if (strcmp(levels[i], value) != 0)
-				continue;
-			*(enum jobq_log_level *)member(conf, option) = (enum jobq_log_level)i;
-			return true;
-		}
-		jobq_buf_adds(why, "must be error, warning, info or debug");
-		return false;
+		word = find_word(levels, value);
+		if (word < 0)
+			jobq_buf_adds(why, "must be error, warning, info or debug");
+		else
+			*(enum jobq_log_level *)member(conf, option) = (enum jobq_log_level)word;
+		return word >= 0;
+	case CONF_DURABILITY:
+		word = find_word(durabilities, value);
+		if (word < 0)
+			jobq_buf_adds(why, "must be off, fast or full");
+		else
+			*(enum jobq_durability *)member(conf, option) =
+				(enum jobq_durability)(word + JOBQ_DURABILITY_OFF);
+		return word >= 0;
 	}
 	return false;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "super/super.h"
@@ -17,13 +18,13 @@
 
 extern char **environ;
 
-static int spawn(struct super *super, unsigned slot, pid_t *pid)
+static int spawn(struct super *super, unsigned index, pid_t *pid)
 {
 	const struct jobq_conf_args *args = super->args;
 	char *argv[2 * JOBQ_LENGTH(args->settings) + 8], number[16];
 	size_t n = 0;
 
-	snprintf(number, sizeof(number), "%u", slot);
+	snprintf(number, sizeof(number), "%u", index);
 	argv[n++] = "jobqd";
 	argv[n++] = "-c";
 	argv[n++] = (char *)(uintptr_t)args->file; /* execve(2) does not write to it */
@@ -32,8 +33,9 @@ static int spawn(struct super *super, unsigned slot, pid_t *pid)
 		argv[n++] = args->settings[i];
 	}
 	argv[n++] = "-x";
-	argv[n++] = "slot";
-	argv[n++] = number;
+	argv[n++] = index == SUPER_WRITER ? "store" : "slot";
+	if (index != SUPER_WRITER)
+		argv[n++] = number;
 	argv[n] = NULL;
 
 	posix_spawnattr_t attr;
@@ -57,14 +59,14 @@ static void start_later(struct super_child *child)
 	child->start_at = jobq_clock_mono() + child->backoff;
 }
 
-void super_child_start(struct super *super, unsigned slot)
+void super_child_start(struct super *super, unsigned index)
 {
-	struct super_child *child = &super->children[slot];
+	struct super_child *child = &super->children[index];
 
 	child->start_at = 0;
 	child->adopted = false;
 	child->started = jobq_clock_mono();
-	int rc = spawn(super, slot, &child->pid);
+	int rc = spawn(super, index, &child->pid);
 	if (rc == 0) {
 		child->pidfd = pidfd_open(child->pid, 0);
 		if (child->pidfd >= 0)
@@ -73,7 +75,7 @@ void super_child_start(struct super *super, unsigned slot)
 		kill(child->pid, SIGKILL);
 		waitpid(child->pid, NULL, 0);
 	}
-	jobq_log(JOBQ_LOG_ERROR, "worker_not_started", "slot=%u msg=\"%s\"", slot, strerror(-rc));
+	jobq_log(JOBQ_LOG_ERROR, "child_not_started", "child=%u msg=\"%s\"", index, strerror(-rc));
 	child->pid = 0;
 	child->pidfd = -1;
 	start_later(child);
@@ -104,22 +106,20 @@ static void describe_end(const struct super *super, const struct super_child *ch
 							       : "RT");
 }
 
-void super_child_ended(struct super *super, unsigned slot)
+/* Returns whether a job of the worker's was settled. */
+static bool worker_ended(struct super *super, unsigned slot, const siginfo_t *info)
 {
 	struct super_child *child = &super->children[slot];
 	struct jobq_table_slot at;
-	siginfo_t info = {0};
 	char how[128];
 	uint64_t job;
 	bool requeued;
 
-	if (!child->adopted && waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED) < 0)
-		info.si_code = CLD_EXITED;
 	jobq_table_slot(super->table, slot, &at);
-	describe_end(super, child, &info, at.job_started, how, sizeof(how));
+	describe_end(super, child, info, at.job_started, how, sizeof(how));
 	jobq_table_settle(super->table, slot, how, &job, &requeued);
 
-	bool clean = !child->adopted && info.si_code == CLD_EXITED && info.si_status == 0;
+	bool clean = !child->adopted && info->si_code == CLD_EXITED && info->si_status == 0;
 	if (job != 0)
 		jobq_log(JOBQ_LOG_WARNING, requeued ? "job_requeued" : "job_failed",
 			 "job=%llu slot=%u pid=%d error=\"%s\"", (unsigned long long)job, slot,
@@ -127,16 +127,47 @@ void super_child_ended(struct super *super, unsigned slot)
 	else if (!clean && !child->adopted)
 		jobq_log(JOBQ_LOG_WARNING, "worker_died", "slot=%u pid=%d msg=\"%s\"", slot,
 			 (int)child->pid, how);
+	return job != 0;
+}
+
+static void writer_ended(struct super *super, const siginfo_t *info)
+{
+	bool exited = info->si_code == CLD_EXITED;
+
+	if (exited && (info->si_status == EX_DATAERR || info->si_status == EX_CONFIG)) {
+		super_stop(super, "store", info->si_status);
+	} else if (exited && super->stopping) {
+		super->status = super->status != 0 ? super->status : info->si_status;
+	} else if (!exited || info->si_status != 0) { /* 0: told to read the configuration anew */
+		jobq_log(JOBQ_LOG_ERROR, "writer_died", "pid=%d %s=%d",
+			 (int)super->children[SUPER_WRITER].pid, exited ? "status" : "signal",
+			 info->si_status);
+	}
+}
+
+void super_child_ended(struct super *super, unsigned index)
+{
+	struct super_child *child = &super->children[index];
+	siginfo_t info = {0};
+	bool settled = false;
+
+	if (!child->adopted && waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED) < 0)
+		info.si_code = CLD_EXITED;
+	if (index == SUPER_WRITER)
+		writer_ended(super, &info);
+	else
+		settled = worker_ended(super, index, &info);
 
 	close(child->pidfd);
 	child->pidfd = -1;
 	child->pid = 0;
-	if (super->stopping)
+	/* What is still to be stored is stored also while stopping. */
+	if (super->stopping && (index != SUPER_WRITER || super->writer_told))
 		return;
-	if (job == 0 && jobq_clock_mono() - child->started < YOUNG) {
+	if (!settled && jobq_clock_mono() - child->started < YOUNG) {
 		start_later(child);
 	} else {
 		child->backoff = 0;
-		super_child_start(super, slot);
+		super_child_start(super, index);
 	}
 }

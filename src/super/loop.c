@@ -12,6 +12,8 @@
 #include "jobq/slot.h"
 #include "super/super.h"
 
+#define WRITER_GRACE 30000000 /* microseconds for the store's last transactions */
+
 static void clean_up(struct super *super)
 {
 	size_t jobs = jobq_table_expire(super->table, jobq_clock_wall());
@@ -22,11 +24,13 @@ static void clean_up(struct super *super)
 	super->next_cleanup = jobq_clock_mono() + super->conf->cleanup_interval * 1000;
 }
 
-static void begin_stop(struct super *super, int signal)
+void super_stop(struct super *super, const char *reason, int status)
 {
+	super->status = status;
 	if (super->stopping)
 		return;
-	jobq_log(JOBQ_LOG_INFO, "stopping", "signal=%d drain_timeout_ms=%lld", signal,
+	jobq_log(status == 0 ? JOBQ_LOG_INFO : JOBQ_LOG_ERROR, "stopping",
+		 "reason=%s drain_timeout_ms=%lld", reason,
 		 (long long)super->conf->drain_timeout);
 	super->stopping = true;
 	super->kill_at = jobq_clock_mono() + super->conf->drain_timeout * 1000;
@@ -40,7 +44,46 @@ static void take_signals(struct super *super)
 	struct signalfd_siginfo info;
 
 	while (read(super->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
-		begin_stop(super, (int)info.ssi_signo);
+		if (info.ssi_signo == SIGHUP)
+			super_reload(super);
+		else
+			super_stop(super, info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT", 0);
+}
+
+static bool any_child(const struct super *super, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (super->children[i].pid != 0)
+			return true;
+	return false;
+}
+
+static void signal_child(const struct super *super, unsigned index, int number)
+{
+	if (super->children[index].pidfd >= 0)
+		pidfd_send_signal(super->children[index].pidfd, number, NULL, 0);
+}
+
+/*
+ * The slots are left to end their jobs until kill_at. When they have ended, the
+ * writer stores the rest and ends, for which it has as long again and some.
+ */
+static int64_t go_on_stopping(struct super *super, int64_t now)
+{
+	if (any_child(super, JOBQ_SLOTS)) {
+		for (unsigned slot = 0; slot < JOBQ_SLOTS && now >= super->kill_at; slot++)
+			signal_child(super, slot, SIGKILL);
+		return now >= super->kill_at ? -1 : super->kill_at;
+	}
+	if (!super->writer_told) {
+		super->writer_told = true;
+		super->kill_at = now + WRITER_GRACE;
+		signal_child(super, SUPER_WRITER, SIGTERM);
+	} else if (now >= super->kill_at) {
+		signal_child(super, SUPER_WRITER, SIGKILL);
+		return -1;
+	}
+	return super->kill_at;
 }
 
 /* What is due by the clock. Returns when the next thing will be (-1: nothing). */
@@ -48,22 +91,17 @@ static int64_t do_due(struct super *super)
 {
 	int64_t now = jobq_clock_mono(), next = super->next_cleanup;
 
-	if (super->stopping) {
-		next = super->kill_at;
-		for (unsigned slot = 0; slot < JOBQ_SLOTS && now >= super->kill_at; slot++)
-			if (super->children[slot].pidfd >= 0)
-				pidfd_send_signal(super->children[slot].pidfd, SIGKILL, NULL, 0);
-		return now >= super->kill_at ? -1 : next;
-	}
-	if (now >= super->next_cleanup) {
+	if (super->stopping)
+		next = go_on_stopping(super, now);
+	else if (now >= super->next_cleanup) {
 		clean_up(super);
 		next = super->next_cleanup;
 	}
-	for (unsigned slot = 0; slot < JOBQ_SLOTS; slot++) {
-		struct super_child *child = &super->children[slot];
+	for (unsigned i = 0; i < SUPER_CHILDREN; i++) {
+		struct super_child *child = &super->children[i];
 		if (child->start_at > 0 && now >= child->start_at)
-			super_child_start(super, slot);
-		if (child->start_at > 0 && child->start_at < next)
+			super_child_start(super, i);
+		if (child->start_at > 0 && (next < 0 || child->start_at < next))
 			next = child->start_at;
 	}
 	return next;
@@ -77,33 +115,25 @@ static int poll_timeout(int64_t next)
 	return left <= 0 ? 0 : left > 3600000000 ? 3600000 : (int)(left / 1000 + 1);
 }
 
-static bool any_child(const struct super *super)
-{
-	for (unsigned slot = 0; slot < JOBQ_SLOTS; slot++)
-		if (super->children[slot].pid != 0)
-			return true;
-	return false;
-}
-
 int super_loop(struct super *super)
 {
-	while (!super->stopping || any_child(super)) {
-		struct pollfd fds[JOBQ_SLOTS + 1];
+	while (!super->stopping || !super->writer_told || any_child(super, SUPER_CHILDREN)) {
+		struct pollfd fds[SUPER_CHILDREN + 1];
 		int64_t next = do_due(super);
 
-		for (unsigned slot = 0; slot < JOBQ_SLOTS; slot++)
-			fds[slot] = (struct pollfd){super->children[slot].pidfd, POLLIN, 0};
-		fds[JOBQ_SLOTS] = (struct pollfd){super->signals, POLLIN, 0};
-		if (poll(fds, JOBQ_SLOTS + 1, poll_timeout(next)) < 0 && errno != EINTR) {
+		for (unsigned i = 0; i < SUPER_CHILDREN; i++)
+			fds[i] = (struct pollfd){super->children[i].pidfd, POLLIN, 0};
+		fds[SUPER_CHILDREN] = (struct pollfd){super->signals, POLLIN, 0};
+		if (poll(fds, SUPER_CHILDREN + 1, poll_timeout(next)) < 0 && errno != EINTR) {
 			jobq_log(JOBQ_LOG_ERROR, "poll_failed", "msg=\"%s\"", strerror(errno));
 			return EX_OSERR;
 		}
-		for (unsigned slot = 0; slot < JOBQ_SLOTS; slot++)
-			if ((fds[slot].revents & POLLIN) != 0)
-				super_child_ended(super, slot);
+		for (unsigned i = 0; i < SUPER_CHILDREN; i++)
+			if ((fds[i].revents & POLLIN) != 0)
+				super_child_ended(super, i);
 		take_signals(super);
 	}
-	return 0;
+	return super->status;
 }
 
 static bool open_signals(struct super *super)
@@ -113,24 +143,45 @@ static bool open_signals(struct super *super)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	signal(SIGPIPE, SIG_IGN);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	super->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	return super->signals >= 0;
 }
 
-int super_main(const struct jobq_conf *conf, const struct jobq_conf_args *args)
+/* Makes the table or takes it over; one of another layout gives way if it can. */
+static int own_table(struct super *super, struct jobq_buf *why)
+{
+	const struct jobq_conf *conf = super->conf;
+	int rc = jobq_table_own(conf->table_name, conf->table_max, conf->retention, &super->table,
+				why);
+	struct jobq_buf reason = {0};
+
+	if (rc == -EPROTO && jobq_table_supersede(conf->table_name, &reason) == 0) {
+		jobq_log(JOBQ_LOG_WARNING, "table_superseded", "table=%s msg=\"%s; all its jobs are "
+			 "stored, and a new table takes its place\"", conf->table_name, why->data);
+		why->len = 0;
+		rc = jobq_table_own(conf->table_name, conf->table_max, conf->retention,
+				    &super->table, why);
+	} else if (rc == -EPROTO && reason.len > 0) {
+		jobq_buf_addf(why, " (%s)", reason.data);
+	}
+	jobq_buf_free(&reason);
+	return rc;
+}
+
+int super_main(struct jobq_conf *conf, const struct jobq_conf_args *args)
 {
 	struct super super = {.conf = conf, .args = args, .signals = -1};
 	struct jobq_buf why = {0};
 	struct jobq_table_stats stats;
 	int status = EX_UNAVAILABLE;
 
-	for (unsigned slot = 0; slot < JOBQ_SLOTS; slot++)
-		super.children[slot].pidfd = -1;
+	for (unsigned i = 0; i < SUPER_CHILDREN; i++)
+		super.children[i].pidfd = -1;
 	if (!open_signals(&super) || !jobq_conf_check_project(conf, &why) ||
-	    jobq_table_own(conf->table_name, conf->table_max, conf->retention, &super.table,
-			   &why) < 0 ||
+	    own_table(&super, &why) < 0 ||
 	    jobq_slot_cache_create(conf, &why) < 0) {
 		jobq_log(JOBQ_LOG_ERROR, "not_started", "msg=\"%s\"",
 			 why.data != NULL ? why.data : strerror(errno));
@@ -147,6 +198,7 @@ int super_main(const struct jobq_conf *conf, const struct jobq_conf_args *args)
 			 "been removed\"", (unsigned long long)stats.bytes_max);
 
 	jobq_table_drain(super.table, false);
+	super_child_start(&super, SUPER_WRITER);
 	super_recover(&super);
 	clean_up(&super);
 	status = super_loop(&super);

@@ -20,7 +20,7 @@ static int test(const struct jobq_conf *conf)
 	return ok ? 0 : EX_CONFIG;
 }
 
-static int run(const struct jobq_conf *conf, const struct jobq_conf_args *args)
+static int run(struct jobq_conf *conf, const struct jobq_conf_args *args)
 {
 	uint64_t slot;
 
@@ -29,6 +29,8 @@ static int run(const struct jobq_conf *conf, const struct jobq_conf_args *args)
 	jobq_log_open("jobqd", conf->log_level);
 	if (args->role == NULL)
 		return super_main(conf, args);
+	if (strcmp(args->role, "store") == 0)
+		return super_writer_main(conf);
 	if (strcmp(args->role, "slot") == 0 && args->role_arg != NULL &&
 	    jobq_text_u64(args->role_arg, strlen(args->role_arg), JOBQ_SLOTS - 1, &slot))
 		return jobq_slot_main(conf, (unsigned)slot);

@@ -12,7 +12,11 @@
 #include "jobq/job.h"
 #include "jobq/table.h"
 
-/* One slot's worker, as the supervisor sees it. */
+/* The children: the workers of the slots, then the store's writer. */
+#define SUPER_WRITER JOBQ_SLOTS
+#define SUPER_CHILDREN (JOBQ_SLOTS + 1)
+
+/* A child, as the supervisor sees it. */
 struct super_child {
 	pid_t pid;  /* 0: none */
 	int pidfd;  /* readable when it has ended; -1: none */
@@ -23,21 +27,26 @@ struct super_child {
 };
 
 struct super {
-	const struct jobq_conf *conf;
+	struct jobq_conf *conf; /* replaced by SIGHUP */
 	const struct jobq_conf_args *args;
 	struct jobq_table *table;
-	struct super_child children[JOBQ_SLOTS];
+	struct super_child children[SUPER_CHILDREN];
 	int signals;          /* signalfd(2) */
 	int64_t next_cleanup; /* jobq_clock_mono() */
 	bool stopping;
 	int64_t kill_at; /* when stopping: the end of patience */
+	bool writer_told; /* when stopping: the writer is to end, too */
+	int status;       /* what to exit with */
 };
 
 /* ---- child.c ---- */
-/* Starts the worker of a slot (this program again, with `-x slot N`). */
-void super_child_start(struct super *super, unsigned slot);
-/* The worker of a slot has ended: settles its job and says when to start the next. */
-void super_child_ended(struct super *super, unsigned slot);
+/* Starts a child: this program again, with `-x slot N` or `-x store`. */
+void super_child_start(struct super *super, unsigned index);
+/*
+ * A child has ended. Settles a worker's job; says when to start the next one,
+ * or stops everything when the writer says that it cannot be.
+ */
+void super_child_ended(struct super *super, unsigned index);
 
 /* ---- recover.c ---- */
 /*
@@ -47,11 +56,26 @@ void super_child_ended(struct super *super, unsigned slot);
  */
 void super_recover(struct super *super);
 
+/* ---- writer.c ---- */
+/* The whole life of the store's writer process; its exit status. */
+int super_writer_main(const struct jobq_conf *conf);
+
+/* ---- reload.c ---- */
+/*
+ * SIGHUP: reads the configuration again. If it is good, it holds from now on,
+ * for the workers from their next job; if not, or if it changes what needs a
+ * restart, all stays as it is and the log says why.
+ */
+void super_reload(struct super *super);
+
 /* ---- loop.c ---- */
+/* Begins to stop, for a reason that is logged: a signal, or a child that gave up. */
+void super_stop(struct super *super, const char *reason, int status);
+
 /* Runs until SIGTERM or SIGINT has been carried out. Returns the exit status. */
 int super_loop(struct super *super);
 
 /* The whole of jobqd after its configuration has been read; the exit status. */
-int super_main(const struct jobq_conf *conf, const struct jobq_conf_args *args);
+int super_main(struct jobq_conf *conf, const struct jobq_conf_args *args);
 
 #endif
