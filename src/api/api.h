@@ -84,11 +84,11 @@ void api_health(struct api_request *request); /* GET /healthz */
 
 /* ---- pool.c ---- */
 /*
- * Counts the request in as one that may hold its thread for long. False, and
- * answered with 503, when too few threads would be left. Each true is followed
- * by api_pool_leave().
+ * Counts a request in as one that may hold its thread for long; false when too
+ * few threads would be left for others. Each true is followed by
+ * api_pool_leave().
  */
-bool api_pool_enter(struct api_request *request);
+bool api_pool_enter(void);
 void api_pool_leave(void);
 /* The life of a worker process; `parent` is readable when the parent is gone. */
 int api_pool_run(const struct jobq_conf *conf, const struct api_pool *pool, int parent);
@@ -131,6 +131,20 @@ void api_table_give(struct jobq_table *table);
  */
 bool api_table_owned(struct api_request *request);
 
+/* ---- stored.c: answers that wait for the store ---- */
+/*
+ * Waits, for submit_timeout at the most, until there is an owner to keep a
+ * promise. False: answered with 503.
+ */
+bool api_stored_begin(struct api_request *request, int64_t *deadline);
+/*
+ * Waits until what was just done to the job is stored. False: answered with
+ * 503, and if it was `submitted` just now, it is no more.
+ */
+bool api_stored_await(struct api_request *request, uint64_t id, bool submitted, int64_t deadline);
+/* The 503 for a store that takes nothing, or (-EAGAIN) nothing more just now. */
+void api_stored_refuse(struct api_request *request, int rc);
+
 /* ---- listen.c ---- */
 /*
  * Makes the pool's socket under its name, in place of one that is there, in
@@ -143,7 +157,11 @@ bool api_listen_current(const struct api_pool *pool);
 bool api_listen_lock(const struct api_pool *pool);
 
 /* ---- prefork.c ---- */
-/* The parent: keeps the workers running until SIGTERM. The exit status. */
-int api_prefork(const struct jobq_conf *conf, struct api_pool *pools, size_t count);
+/*
+ * The parent: keeps the workers running until SIGTERM; at SIGHUP it reads the
+ * configuration again and replaces them. The exit status.
+ */
+int api_prefork(struct jobq_conf *conf, const struct jobq_conf_args *args,
+		struct api_pool *pools, size_t count);
 
 #endif

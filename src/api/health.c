@@ -1,5 +1,7 @@
 #include "config.h"
 
+#include <string.h>
+
 #include "api/api.h"
 
 /*
@@ -19,13 +21,16 @@ void api_health(struct api_request *request)
 	}
 	if (owned)
 		jobq_table_stats(request->table, &stats);
-	bool ok = owned && !stats.draining && workers > 0;
+	bool ok = owned && stats.ready && !stats.draining && stats.store_error == 0 && workers > 0;
+	const char *store = !owned || !stats.ready	? "unavailable"
+			    : stats.store_error != 0 ? strerrorname_np(stats.store_error)
+						     : "ok";
 	const char *supervisor = !owned ? "unavailable" : stats.draining ? "stopping" : "ok";
 	jobq_buf_addf(&request->body,
 		      "{\"status\":\"%s\",\"version\":\"%s\",\"supervisor\":\"%s\","
-		      "\"table\":\"%s\",\"workers\":{\"running\":%u,\"slots\":%d}}",
+		      "\"table\":\"%s\",\"store\":\"%s\",\"workers\":{\"running\":%u,\"slots\":%d}}",
 		      ok ? "ok" : "unavailable", PACKAGE_VERSION, supervisor,
-		      owned ? "ok" : "unavailable", workers, JOBQ_SLOTS);
+		      !owned ? "unavailable" : stats.ready ? "ok" : "starting", store, workers, JOBQ_SLOTS);
 	if (!ok)
 		jobq_buf_adds(&request->headers, "Retry-After: 2\r\n");
 	api_reply(request, ok ? 200 : 503);

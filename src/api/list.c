@@ -144,8 +144,11 @@ void api_list(struct api_request *request)
 		return;
 	if (listing.limit > 0) {
 		send_page(request, &listing);
-	} else if (api_pool_enter(request)) {
+	} else if (api_pool_enter()) {
 		send_all(request, &listing);
 		api_pool_leave();
+	} else {
+		api_reply_unavailable(request, 1, "too_many_waiting",
+				      "Too many clients are waiting; ask again with ?limit=");
 	}
 }

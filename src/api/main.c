@@ -4,7 +4,7 @@
 
 #include "api/api.h"
 
-static int run(const struct jobq_conf *conf, const struct jobq_conf_args *args)
+static int run(struct jobq_conf *conf, const struct jobq_conf_args *args)
 {
 	struct api_pool pools[] = {
 		{
@@ -27,7 +27,7 @@ static int run(const struct jobq_conf *conf, const struct jobq_conf_args *args)
 		return 0;
 	}
 	jobq_log_open("jobq-api", conf->log_level);
-	return api_prefork(conf, pools, JOBQ_LENGTH(pools));
+	return api_prefork(conf, args, pools, JOBQ_LENGTH(pools));
 }
 
 int main(int argc, char **argv)

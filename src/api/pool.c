@@ -13,7 +13,7 @@
 #include "api/api.h"
 
 #define STACK_BYTES (256 * 1024)
-#define SPARE_THREADS 4     /* never held by long requests: they answer 503 */
+#define SPARE_THREADS 4     /* of the pool that waits: they say 503 to one too many */
 #define ORPHAN_LOOK 250     /* milliseconds between looks for a successor */
 #define IDLE_GRACE 6000000  /* nginx closes its kept connections after 5 s */
 #define STOP_GRACE 20000000 /* then even busy threads are left behind */
@@ -22,13 +22,11 @@
 static _Atomic unsigned long_requests;
 static unsigned long_most;
 
-bool api_pool_enter(struct api_request *request)
+bool api_pool_enter(void)
 {
 	if (atomic_fetch_add(&long_requests, 1) < long_most)
 		return true;
 	atomic_fetch_sub(&long_requests, 1);
-	api_reply_unavailable(request, 1, "too_many_waiting",
-			      "Too many clients are waiting; ask again without ?wait=");
 	return false;
 }
 
@@ -53,6 +51,7 @@ static int open_signals(void)
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGUSR1, SIG_IGN);
 	signal(SIGINT, SIG_IGN); /* Ctrl-C reaches the whole group: the parent decides */
+	signal(SIGHUP, SIG_IGN); /* so does a terminal that hangs up */
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigprocmask(SIG_SETMASK, &set, NULL);
@@ -135,7 +134,7 @@ int api_pool_run(const struct jobq_conf *conf, const struct api_pool *pool, int 
 	struct api_thread *threads = calloc(pool->threads, sizeof(*threads));
 
 	setrlimit(RLIMIT_NOFILE, &files);
-	long_most = pool->threads - SPARE_THREADS;
+	long_most = pool->threads - (pool->waits ? SPARE_THREADS : (pool->threads + 1) / 2);
 	if (threads == NULL || FCGX_Init() != 0)
 		return EX_OSERR;
 	int signals = open_signals();

@@ -26,9 +26,11 @@ struct worker {
 };
 
 struct parent {
-	const struct jobq_conf *conf;
+	struct jobq_conf *conf; /* replaced by SIGHUP */
+	const struct jobq_conf_args *args;
 	struct worker workers[WORKERS_MAX];
 	size_t count;
+	pid_t leaving[WORKERS_MAX]; /* replaced ones that still end what they have; 0: none */
 	int signals;
 	int lifeline[2]; /* a pipe that nobody writes to: its end tells the workers of ours */
 	bool stopping;
@@ -93,17 +95,86 @@ static void reap(struct parent *parent)
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		for (size_t i = 0; i < parent->count; i++)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		for (size_t i = 0; i < parent->count; i++) {
 			if (parent->workers[i].pid == pid)
 				worker_ended(parent, &parent->workers[i], status);
+			if (parent->leaving[i] == pid)
+				parent->leaving[i] = 0;
+		}
+	}
 }
 
 static void signal_workers(const struct parent *parent, int signal)
 {
-	for (size_t i = 0; i < parent->count; i++)
+	for (size_t i = 0; i < parent->count; i++) {
 		if (parent->workers[i].pid > 0)
 			kill(parent->workers[i].pid, signal);
+		if (parent->leaving[i] > 0)
+			kill(parent->leaving[i], signal);
+	}
+}
+
+/* What differs and cannot be changed while the parent runs, or NULL. */
+static const char *needs_restart(const struct jobq_conf *now, const struct jobq_conf *fresh)
+{
+	if (strcmp(now->api_socket, fresh->api_socket) != 0)
+		return "api_socket needs a restart of jobq-api to change";
+	if (strcmp(now->wait_socket, fresh->wait_socket) != 0)
+		return "wait_socket needs a restart of jobq-api to change";
+	if (now->api_processes != fresh->api_processes || now->api_threads != fresh->api_threads ||
+	    now->wait_threads != fresh->wait_threads)
+		return "numbers of processes and threads need a restart of jobq-api to change";
+	return NULL;
+}
+
+/* The new ones serve at once; the old ones take nothing new and end what they have. */
+static void replace_workers(struct parent *parent)
+{
+	for (size_t i = 0; i < parent->count; i++) {
+		struct worker *worker = &parent->workers[i];
+		if (worker->pid == 0)
+			continue;
+		parent->leaving[i] = worker->pid;
+		start_worker(parent, worker);
+		kill(parent->leaving[i], SIGTERM);
+	}
+}
+
+/* The pools hold on to the old copy of a text that has not changed. */
+static void keep(char **fresh, char **old)
+{
+	char *text = *fresh;
+
+	*fresh = *old;
+	*old = text;
+}
+
+static void reload(struct parent *parent)
+{
+	const struct jobq_conf_args *args = parent->args;
+	struct jobq_conf fresh;
+	struct jobq_buf errors = {0};
+	bool good = jobq_conf_load(&fresh, args->file, args->settings, args->setting_count, &errors);
+	const char *why = good ? needs_restart(parent->conf, &fresh) : errors.data;
+
+	for (size_t i = 0; i < parent->count; i++)
+		if (parent->leaving[i] != 0)
+			why = "the last reload is still going on; try again in some seconds";
+	if (good && why == NULL) {
+		keep(&fresh.api_socket, &parent->conf->api_socket);
+		keep(&fresh.wait_socket, &parent->conf->wait_socket);
+		jobq_conf_free(parent->conf);
+		*parent->conf = fresh;
+		jobq_log_open("jobq-api", fresh.log_level);
+		replace_workers(parent);
+		jobq_log(JOBQ_LOG_INFO, "reloaded", "file=\"%s\"", args->file);
+	} else {
+		jobq_log(JOBQ_LOG_ERROR, "reload_refused", "msg=\"%s\"",
+			 why != NULL ? why : "out of memory");
+		jobq_conf_free(&fresh);
+	}
+	jobq_buf_free(&errors);
 }
 
 /* Starts what is due; returns poll(2)'s timeout until the next is. */
@@ -124,7 +195,7 @@ static int start_due(struct parent *parent)
 static bool any_worker(const struct parent *parent)
 {
 	for (size_t i = 0; i < parent->count; i++)
-		if (parent->workers[i].pid > 0)
+		if (parent->workers[i].pid > 0 || parent->leaving[i] > 0)
 			return true;
 	return false;
 }
@@ -137,9 +208,12 @@ static void run(struct parent *parent)
 
 	while (!parent->stopping || any_worker(parent)) {
 		int timeout = parent->stopping ? 100 : start_due(parent);
-		if (poll(&fd, 1, timeout) > 0 &&
-		    read(parent->signals, &info, sizeof(info)) == (ssize_t)sizeof(info) &&
-		    info.ssi_signo != SIGCHLD && !parent->stopping) {
+		bool got = poll(&fd, 1, timeout) > 0 &&
+			   read(parent->signals, &info, sizeof(info)) == (ssize_t)sizeof(info) &&
+			   !parent->stopping;
+		if (got && info.ssi_signo == SIGHUP) {
+			reload(parent);
+		} else if (got && info.ssi_signo != SIGCHLD) {
 			jobq_log(JOBQ_LOG_INFO, "stopping", "signal=%u", info.ssi_signo);
 			parent->stopping = true;
 			kill_at = jobq_clock_mono() + STOP_GRACE;
@@ -151,9 +225,10 @@ static void run(struct parent *parent)
 	}
 }
 
-int api_prefork(const struct jobq_conf *conf, struct api_pool *pools, size_t count)
+int api_prefork(struct jobq_conf *conf, const struct jobq_conf_args *args,
+		struct api_pool *pools, size_t count)
 {
-	struct parent parent = {.conf = conf};
+	struct parent parent = {.conf = conf, .args = args};
 	sigset_t set;
 
 	for (size_t i = 0; i < count; i++)
@@ -168,6 +243,7 @@ int api_prefork(const struct jobq_conf *conf, struct api_pool *pools, size_t cou
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	parent.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -69,6 +69,11 @@ static void run(struct api_request *request, const struct route *route, const ch
 				      "The supervisor has not been started yet; try again soon");
 		return;
 	}
+	if (!route->open && !jobq_table_is_ready(request->table)) {
+		api_reply_unavailable(request, 1, "starting",
+				      "The jobs are being read from the store; try again soon");
+		return;
+	}
 	route->handler(request);
 }
 

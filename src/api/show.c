@@ -48,8 +48,11 @@ static bool wait_first(struct api_request *request)
 	}
 	if (seconds == 0 || !request->may_wait)
 		return true;
-	if (!api_pool_enter(request))
+	if (!api_pool_enter()) {
+		api_reply_unavailable(request, 1, "too_many_waiting",
+				      "Too many clients are waiting; ask again without ?wait=");
 		return false;
+	}
 
 	int64_t deadline = jobq_clock_mono() + (int64_t)seconds * 1000000;
 	uint32_t seen = atomic_load(&request->stop);

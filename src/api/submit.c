@@ -7,7 +7,6 @@
 
 #include "api/api.h"
 
-#define RETRY_SUPERVISOR 2 /* seconds: a restart takes less */
 #define RETRY_FULL 30
 
 /* application/json, with any parameters (RFC 9110 section 8.3.1). */
@@ -98,6 +97,10 @@ static void answer(struct api_request *request, int rc, uint64_t id, bool replay
 		api_reply_unavailable(request, RETRY_FULL, "queue_full",
 				      "The job table is full; try again later");
 		return;
+	case -EAGAIN:
+	case -EIO:
+		api_stored_refuse(request, rc);
+		return;
 	default:
 		jobq_log(JOBQ_LOG_ERROR, "submit_failed", "error=%d", -rc);
 		api_reply_error(request, 500, "internal_error", "The job could not be queued");
@@ -109,6 +112,7 @@ static void submit(struct api_request *request, const char *body, size_t len, co
 	struct jobq_submission submission;
 	struct jobq_refusal why = {0};
 	uint64_t id = 0;
+	int64_t deadline;
 	bool replayed = false;
 
 	if (!jobq_job_rules(body, len, &request->conf->whitelist, &request->conf->blacklist,
@@ -117,10 +121,7 @@ static void submit(struct api_request *request, const char *body, size_t len, co
 				  &why);
 		return;
 	}
-	if (!api_table_owned(request)) {
-		api_reply_unavailable(request, RETRY_SUPERVISOR, "supervisor_unavailable",
-				      "The supervisor is not running; try again soon");
-	} else {
+	if (api_stored_begin(request, &deadline)) {
 		struct jobq_table_submit entry = {
 			.type = submission.type,
 			.parameters = submission.parameters,
@@ -129,7 +130,8 @@ static void submit(struct api_request *request, const char *body, size_t len, co
 			.key = key,
 		};
 		int rc = jobq_table_submit(request->table, &entry, &id, &replayed);
-		answer(request, rc, id, replayed);
+		if (rc != 0 || api_stored_await(request, id, !replayed, deadline))
+			answer(request, rc, id, replayed);
 	}
 	free(submission.parameters);
 }
