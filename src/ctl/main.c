@@ -9,10 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "jobq/conf.h"
-#include "jobq/table.h"
+#include "ctl/ctl.h"
 
-static int attach(const struct jobq_conf *conf, struct jobq_table **table)
+int ctl_attach(const struct jobq_conf *conf, struct jobq_table **table)
 {
 	struct jobq_buf why = {0};
 	int rc = jobq_table_attach(conf->table_name, table, &why);
@@ -24,12 +23,13 @@ static int attach(const struct jobq_conf *conf, struct jobq_table **table)
 	return rc;
 }
 
-static int check(const struct jobq_conf *conf)
+static int check(const struct jobq_conf *conf, char *const *words)
 {
 	struct jobq_table *table;
 	struct jobq_buf out = {0};
 
-	if (attach(conf, &table) < 0)
+	(void)words;
+	if (ctl_attach(conf, &table) < 0)
 		return 2;
 	size_t violations = jobq_table_check(table, &out);
 	fputs(out.data != NULL ? out.data : "", stdout);
@@ -39,29 +39,33 @@ static int check(const struct jobq_conf *conf)
 	return violations == 0 ? 0 : 1;
 }
 
-static int show(const struct jobq_conf *conf)
+static int show(const struct jobq_conf *conf, char *const *words)
 {
 	struct jobq_table *table;
 	struct jobq_table_stats stats;
 
-	if (attach(conf, &table) < 0)
+	(void)words;
+	if (ctl_attach(conf, &table) < 0)
 		return 2;
 	jobq_table_stats(table, &stats);
 	for (int status = JOBQ_STATUS_QUEUED; status < JOBQ_STATUSES; status++)
 		printf("%s %llu\n", jobq_job_status_name((enum jobq_job_status)status),
 		       (unsigned long long)stats.jobs[status]);
 	printf("next_id %llu\nbytes_max %llu\nbytes_committed %llu\nbytes_free %llu\n"
-	       "repairs %llu\n",
+	       "repairs %llu\nchanges %llu\nstored %llu\nstore_error %d\n",
 	       (unsigned long long)stats.next_id, (unsigned long long)stats.bytes_max,
 	       (unsigned long long)stats.bytes_committed, (unsigned long long)stats.bytes_free,
-	       (unsigned long long)stats.repairs);
+	       (unsigned long long)stats.repairs, (unsigned long long)stats.changes,
+	       (unsigned long long)stats.durable, stats.store_error);
 	jobq_table_detach(table);
 	return 0;
 }
 
-static int remove_table(const struct jobq_conf *conf)
+static int remove_table(const struct jobq_conf *conf, char *const *words)
 {
 	struct jobq_buf why = {0};
+
+	(void)words;
 	int rc = jobq_table_remove(conf->table_name, &why);
 
 	if (rc < 0)
@@ -72,12 +76,17 @@ static int remove_table(const struct jobq_conf *conf)
 
 static const struct command {
 	const char *name;
-	int (*run)(const struct jobq_conf *conf);
+	const char *operand; /* its one operand, or "" */
+	int (*run)(const struct jobq_conf *conf, char *const *words);
 	const char *sentence;
 } commands[] = {
-	{"show", show, "print the job table's numbers"},
-	{"check", check, "check the job table's invariants; exit 1 when one is broken"},
-	{"remove-table", remove_table, "remove the job table, with all jobs, while jobqd is down"},
+	{"show", "", show, "print the job table's numbers"},
+	{"check", "", check, "check the job table's invariants; exit 1 when one is broken"},
+	{"fsck", "", ctl_fsck,
+	 "check table and store against each other; exit 1 when they disagree"},
+	{"backup", "FILE", ctl_backup, "write a consistent copy of the store to FILE"},
+	{"remove-table", "", remove_table,
+	 "remove the job table while jobqd is down; jobs that are stored come back with it"},
 };
 
 static void print_help(void)
@@ -89,24 +98,34 @@ static void print_help(void)
 	       "  -h, --help               show this and exit\n"
 	       "  -V, --version            show the version and exit\n\nCommands:\n");
 	for (size_t i = 0; i < JOBQ_LENGTH(commands); i++)
-		printf("  %-13s %s\n", commands[i].name, commands[i].sentence);
+		printf("  %-12s %-5s %s\n", commands[i].name, commands[i].operand,
+		       commands[i].sentence);
 }
 
-static int run(const char *name, const struct jobq_conf_args *args)
+static int usage(const char *problem, const char *what)
+{
+	fprintf(stderr, "jobqctl: %s%s\nTry 'jobqctl --help'.\n", problem, what);
+	return 2;
+}
+
+/* `words`: the command and its operands. */
+static int run(char *const *words, int count, const struct jobq_conf_args *args)
 {
 	struct jobq_conf conf;
 
 	for (size_t i = 0; i < JOBQ_LENGTH(commands); i++) {
-		if (strcmp(commands[i].name, name) != 0)
+		if (strcmp(commands[i].name, words[0]) != 0)
 			continue;
+		if (count - 1 != (commands[i].operand[0] != '\0'))
+			return usage(words[0], commands[i].operand[0] != '\0' ? " takes one operand"
+									     : " takes no operand");
 		int status = jobq_conf_start(&conf, args);
 		if (status == 0)
-			status = commands[i].run(&conf);
+			status = commands[i].run(&conf, words + 1);
 		jobq_conf_free(&conf);
 		return status;
 	}
-	fprintf(stderr, "jobqctl: there is no command '%s'\nTry 'jobqctl --help'.\n", name);
-	return 2;
+	return usage("there is no command ", words[0]);
 }
 
 int main(int argc, char **argv)
@@ -135,9 +154,7 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	if (optind + 1 != argc) {
-		fprintf(stderr, "jobqctl: name one command\nTry 'jobqctl --help'.\n");
-		return 2;
-	}
-	return run(argv[optind], &args);
+	if (optind == argc)
+		return usage("name a command", "");
+	return run(argv + optind, argc - optind, &args);
 }

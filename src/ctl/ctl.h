@@ -1,0 +1,18 @@
+/*
+ * ctl: jobqctl, the operator's tool. A command is a function in a file of its
+ * own, or a few lines in main.c, and a row in main.c's table; it returns the
+ * exit status.
+ */
+#ifndef JOBQ_CTL_CTL_H
+#define JOBQ_CTL_CTL_H
+
+#include "jobq/conf.h"
+#include "jobq/table.h"
+
+/* Attaches to the configured table; says on standard error why it cannot. */
+int ctl_attach(const struct jobq_conf *conf, struct jobq_table **table);
+
+int ctl_fsck(const struct jobq_conf *conf, char *const *words);
+int ctl_backup(const struct jobq_conf *conf, char *const *words);
+
+#endif
