@@ -13,6 +13,9 @@ unit_tests = \
 	tests/unit/scene/test_cache tests/unit/scene/test_lexer \
 	tests/unit/scene/test_project tests/unit/scene/test_reader \
 	tests/unit/scene/test_resolve \
+	tests/unit/store/test_contract tests/unit/store/test_damage \
+	tests/unit/store/test_sqlite \
+	tests/unit/table/test_durable tests/unit/table/test_import \
 	tests/unit/table/test_kill tests/unit/table/test_share \
 	tests/unit/table/test_table
 
@@ -22,7 +25,8 @@ TESTS += $(unit_tests)
 endif
 
 UNIT_CFLAGS = $(AM_CFLAGS) $(CMOCKA_CFLAGS)
-UNIT_LDADD = libjobq.a $(JANSSON_LIBS) $(CMOCKA_LIBS)
+UNIT_LDADD = $(LDADD) $(CMOCKA_LIBS)
+UNIT_FIXTURES = -DFIXTURES='"$(abs_top_srcdir)/tests/fixtures"'
 
 tests_unit_base_test_log_SOURCES = tests/unit/base/test_log.c
 tests_unit_base_test_log_CFLAGS = $(UNIT_CFLAGS)
@@ -57,6 +61,21 @@ tests_unit_scene_test_reader_LDADD = $(UNIT_LDADD)
 tests_unit_scene_test_resolve_SOURCES = tests/unit/scene/test_resolve.c tests/unit/scene/fixture.h
 tests_unit_scene_test_resolve_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_scene_test_resolve_LDADD = $(UNIT_LDADD)
+tests_unit_store_test_contract_SOURCES = tests/unit/store/test_contract.c tests/unit/store/fixture.h
+tests_unit_store_test_contract_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_store_test_contract_LDADD = $(UNIT_LDADD)
+tests_unit_store_test_damage_SOURCES = tests/unit/store/test_damage.c tests/unit/store/fixture.h
+tests_unit_store_test_damage_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_store_test_damage_LDADD = $(UNIT_LDADD)
+tests_unit_store_test_sqlite_SOURCES = tests/unit/store/test_sqlite.c tests/unit/store/fixture.h
+tests_unit_store_test_sqlite_CFLAGS = $(UNIT_CFLAGS) $(UNIT_FIXTURES)
+tests_unit_store_test_sqlite_LDADD = $(UNIT_LDADD)
+tests_unit_table_test_durable_SOURCES = tests/unit/table/test_durable.c tests/unit/table/fixture.h
+tests_unit_table_test_durable_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_table_test_durable_LDADD = $(UNIT_LDADD)
+tests_unit_table_test_import_SOURCES = tests/unit/table/test_import.c tests/unit/table/fixture.h
+tests_unit_table_test_import_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_table_test_import_LDADD = $(UNIT_LDADD)
 tests_unit_table_test_kill_SOURCES = tests/unit/table/test_kill.c
 tests_unit_table_test_kill_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_table_test_kill_LDADD = $(UNIT_LDADD)
@@ -91,8 +110,17 @@ tests_fuzz_fuzz_scene_LDFLAGS = $(FUZZ_FLAGS)
 .PHONY: fuzz-targets
 fuzz-targets: $(fuzz_targets)
 
+# The crash tests' shim and tracer; tests/crash makes them when it needs them.
+EXTRA_PROGRAMS += tests/crash/killat tests/crash/powercut.so
+tests_crash_killat_SOURCES = tests/crash/killat.c
+tests_crash_killat_LDADD =
+tests_crash_powercut_so_SOURCES = tests/crash/powercut.c
+tests_crash_powercut_so_CFLAGS = $(AM_CFLAGS) -fPIC
+tests_crash_powercut_so_LDFLAGS = -shared
+tests_crash_powercut_so_LDADD =
+
 EXTRA_DIST += \
-	%D%/run %D%/api %D%/fuzz/scene.dict %D%/scene/corpus.py \
+	%D%/run %D%/api %D%/crash %D%/fixtures %D%/fuzz/scene.dict %D%/scene/corpus.py \
 	%D%/support %D%/tree
 CLEANFILES += $(EXTRA_PROGRAMS)
 
@@ -102,11 +130,14 @@ dist-hook:
 # Programs of tests/bench/run, which builds them: what it compares with, and
 # what it does to the table directly.
 
-EXTRA_PROGRAMS += tests/bench/empty tests/bench/fill tests/bench/latency
+EXTRA_PROGRAMS += \
+	tests/bench/empty tests/bench/fill tests/bench/latency tests/bench/peers
 tests_bench_empty_SOURCES = tests/bench/empty.c
 tests_bench_empty_LDADD = $(FCGI_LIBS)
 tests_bench_fill_SOURCES = tests/bench/fill.c
 tests_bench_latency_SOURCES = tests/bench/latency.c
+tests_bench_peers_SOURCES = tests/bench/peers.c
 # File by file: a folder is also copied from the build directory, with programs.
 EXTRA_DIST += \
-	%D%/bench/harness.py %D%/bench/load.lua %D%/bench/run %D%/bench/sections.py
+	%D%/bench/durable.py %D%/bench/harness.py %D%/bench/load.lua %D%/bench/run \
+	%D%/bench/sections.py

@@ -25,16 +25,20 @@
 #include "jobq/table.h"
 
 #define RESULT "{\"scenes_loaded\":1}"
-#define STEPS_MOST 80000 /* in all, for one operation; a step takes 10 us and more */
+#define STEPS_MOST 60000 /* in all, for one operation; a step takes 10 us and more */
 #define DAY (INT64_C(86400) * 1000000)
 
 static char name[64];
 static struct jobq_table *table;
 static uint64_t last_id;    /* the highest id that anybody was told of */
 static uint64_t subject;    /* the job that the operation is about */
+static uint64_t second;     /* another that it touches, or may */
 static struct jobq_job_claim claim;
 static char long_parameters[70000], key[32];
 static unsigned long kills, kills_in_lock;
+static struct jobq_table_change told[64]; /* what the store's writer was told last, */
+static size_t told_count;
+static uint64_t told_upto; /* and up to which number */
 
 static void assert_sound(const char *operation, long steps)
 {
@@ -58,6 +62,52 @@ static struct jobq_job get(uint64_t id)
 	if (jobq_table_get(table, id, &job, NULL, NULL, NULL) < 0)
 		job.status = JOBQ_STATUS_NONE;
 	return job;
+}
+
+/* Copies the job out as the store gets it; JOBQ_STATUS_NONE: to be forgotten. -1: none. */
+static int real(uint64_t id, struct jobq_entry *entry)
+{
+	struct jobq_buf bytes = {0};
+	int rc = jobq_table_export(table, id, entry, &bytes);
+
+	jobq_buf_free(&bytes); /* only what lies in the entry itself is looked at */
+	return rc < 0 ? -1 : (int)entry->status;
+}
+
+/* Asks what has changed since the last that is stored, as the writer does. */
+static void ask(void)
+{
+	struct jobq_table_stats stats;
+
+	jobq_table_stats(table, &stats);
+	told_upto = stats.durable;
+	told_count = jobq_table_changes(table, &told_upto, told, JOBQ_LENGTH(told));
+}
+
+static bool is_told(uint64_t id)
+{
+	ask();
+	for (size_t i = 0; i < told_count; i++)
+		if (told[i].id == id)
+			return true;
+	return false;
+}
+
+/* What is not shown as it is will be: the writer is told of it. */
+static void assert_told(uint64_t id)
+{
+	struct jobq_entry entry;
+	int status = real(id, &entry);
+
+	if (status >= 0 && (status != (int)get(id).status || status == JOBQ_STATUS_NONE))
+		assert_true(is_told(id));
+}
+
+/* Plays the writer to the end: all that has changed is stored. Nothing without a store. */
+static void publish(void)
+{
+	ask();
+	jobq_table_publish(table, told, told_count, told_upto);
 }
 
 /* ---- the operations: before (parent), act (child, killed), after (parent) --- */
@@ -87,33 +137,34 @@ static void after_submit(void)
 	uint64_t id, before;
 
 	jobq_table_stats(table, &stats);
-	before = stats.jobs[JOBQ_STATUS_QUEUED];
+	before = stats.jobs[JOBQ_STATUS_QUEUED] + stats.jobs[JOBQ_STATUS_NONE];
 	assert_true(before <= 1);
 	int rc = submit("{}", 2, &id);
+	assert_int_equal(rc, before == 1 ? -EEXIST : 0); /* replayed, with other parameters */
+	assert_true(id > last_id);
+	last_id = id;
+	assert_told(id);
+	publish();
+	assert_int_equal(get(id).status, JOBQ_STATUS_QUEUED);
+	assert_int_equal(jobq_table_claim(table, 0, &claim), 0);
+	assert_int_equal(claim.id, id);
 	if (before == 1) {
-		assert_int_equal(rc, -EEXIST); /* replayed, with other parameters */
-		assert_int_equal(get(id).status, JOBQ_STATUS_QUEUED);
-		assert_int_equal(jobq_table_claim(table, 0, &claim), 0);
-		assert_int_equal(claim.id, id);
 		struct jobq_buf out = {0};
 		assert_int_equal(jobq_table_parameters(table, &claim, &out), 0);
 		assert_true(out.len == 33 || out.len == sizeof(long_parameters));
 		if (out.len != 33)
 			assert_memory_equal(out.data, long_parameters, out.len);
 		jobq_buf_free(&out);
-	} else {
-		assert_int_equal(rc, 0);
-		assert_int_equal(jobq_table_claim(table, 0, &claim), 0);
 	}
-	assert_true(id > last_id);
-	last_id = id;
 	assert_int_equal(jobq_table_finish(table, &claim, "1", 1, NULL), 0);
+	publish();
 }
 
 static void before_queued(void)
 {
 	before_submit();
 	assert_int_equal(submit("{}", 2, &subject), 0);
+	publish();
 }
 
 static void act_claim(void)
@@ -141,11 +192,18 @@ static void act_cancel(void)
 
 static void after_cancel(void)
 {
-	enum jobq_job_status status = get(subject).status;
+	struct jobq_entry entry;
+	int status = real(subject, &entry);
+	enum jobq_job_status shown = get(subject).status;
 
 	assert_true(status == JOBQ_STATUS_QUEUED || status == JOBQ_STATUS_CANCELLED);
+	assert_true(shown == JOBQ_STATUS_QUEUED || (int)shown == status);
+	assert_true((entry.completed > 0) == (status == JOBQ_STATUS_CANCELLED));
+	assert_told(subject);
 	assert_int_equal(jobq_table_cancel(table, subject),
 			 status == JOBQ_STATUS_QUEUED ? 0 : -EBUSY);
+	publish();
+	assert_int_equal(get(subject).status, JOBQ_STATUS_CANCELLED);
 }
 
 static void before_running(void)
@@ -245,6 +303,262 @@ static void after_expire(void)
 		assert_int_equal(stats.jobs[status], 0);
 }
 
+/* ---- the same with a store, and what the store brings --------------------- */
+
+static void act_submit_stored(void)
+{
+	act_submit();
+}
+
+static void act_cancel_stored(void)
+{
+	act_cancel();
+}
+
+static void act_publish_new(void)
+{
+	jobq_table_publish(table, told, told_count, told_upto);
+}
+
+static void act_publish_end(void)
+{
+	act_publish_new();
+}
+
+static void act_publish_cancel(void)
+{
+	act_publish_new();
+}
+
+static void before_pending(void)
+{
+	before_submit();
+	assert_int_equal(submit("{}", 2, &subject), 0);
+	ask();
+}
+
+/* Nowhere, and told, or in the queue. */
+static void after_publish_new(void)
+{
+	enum jobq_job_status status = get(subject).status;
+
+	assert_true(status == JOBQ_STATUS_NONE || status == JOBQ_STATUS_QUEUED);
+	assert_told(subject);
+	publish();
+	assert_int_equal(get(subject).status, JOBQ_STATUS_QUEUED);
+	assert_int_equal(jobq_table_cancel(table, subject), 0);
+	publish();
+}
+
+static void before_ended(void)
+{
+	before_running();
+	act_finish();
+	ask();
+}
+
+/* Runs, and told, or completed with all of its result. */
+static void after_publish_end(void)
+{
+	struct jobq_job job;
+	struct jobq_buf bytes = {0};
+	size_t error_len, result_len;
+
+	assert_told(subject);
+	for (int turn = 0; turn < 2; turn++) {
+		bytes.len = 0;
+		assert_int_equal(jobq_table_get(table, subject, &job, &bytes, &error_len,
+						&result_len), 0);
+		if (job.status == JOBQ_STATUS_COMPLETED) {
+			assert_int_equal(result_len, strlen(RESULT));
+			assert_memory_equal(bytes.data, RESULT, result_len);
+		} else {
+			assert_int_equal(turn, 0);
+			assert_int_equal(job.status, JOBQ_STATUS_RUNNING);
+			assert_int_equal(result_len, 0);
+		}
+		publish();
+	}
+	jobq_buf_free(&bytes);
+}
+
+static void before_cancelled(void)
+{
+	before_queued();
+	act_cancel();
+	ask();
+}
+
+/* Two that wait to be stored: what befalls the first may not put it behind the other. */
+static void before_two_pending(void)
+{
+	char first_key[sizeof(key)];
+
+	before_submit();
+	memcpy(first_key, key, sizeof(key));
+	assert_int_equal(submit("{}", 2, &subject), 0);
+	before_submit();
+	assert_int_equal(submit("{}", 2, &second), 0);
+	memcpy(key, first_key, sizeof(key));
+}
+
+static void act_withdraw(void)
+{
+	jobq_table_withdraw(table, subject);
+}
+
+/* Nobody sees either; the key is free when the job is to be forgotten. */
+static void after_withdraw(void)
+{
+	struct jobq_entry entry;
+	uint64_t id;
+	int status = real(subject, &entry);
+
+	assert_true(status == JOBQ_STATUS_QUEUED || status == JOBQ_STATUS_NONE);
+	assert_true(status == JOBQ_STATUS_NONE || entry.completed == 0);
+	assert_int_equal(get(subject).status, JOBQ_STATUS_NONE);
+	assert_told(subject);
+	assert_told(second);
+	int rc = submit("{\"other\":1}", 11, &id);
+	assert_int_equal(rc, status == JOBQ_STATUS_QUEUED ? -EEXIST : 0);
+	publish();
+	assert_sound("withdraw, then published,", 0);
+	assert_int_equal(get(subject).status, status);
+	if (status == JOBQ_STATUS_NONE)
+		assert_int_equal(real(subject, &entry), -1);
+	assert_int_equal(jobq_table_cancel(table, second), 0);
+	assert_int_equal(jobq_table_cancel(table, id), 0);
+	publish();
+}
+
+static void act_refuse(void)
+{
+	jobq_table_refuse(table, ENOSPC);
+}
+
+static void assert_hidden(uint64_t id)
+{
+	struct jobq_entry entry;
+	int status = real(id, &entry);
+
+	assert_true(status == JOBQ_STATUS_QUEUED || status == JOBQ_STATUS_NONE);
+	assert_int_equal(get(id).status, JOBQ_STATUS_NONE);
+	assert_told(id);
+}
+
+static void after_refuse(void)
+{
+	struct jobq_entry entry;
+	uint64_t id;
+
+	assert_hidden(subject);
+	assert_hidden(second);
+	act_refuse(); /* the next writer's store takes nothing either */
+	assert_int_equal(real(subject, &entry), JOBQ_STATUS_NONE);
+	assert_int_equal(real(second, &entry), JOBQ_STATUS_NONE);
+	assert_int_equal(submit("{}", 2, &id), -EIO);
+	publish();
+	assert_int_equal(real(subject, &entry), -1);
+	assert_int_equal(real(second, &entry), -1);
+}
+
+static void before_withdrawn(void)
+{
+	before_submit();
+	assert_int_equal(submit("{}", 2, &subject), 0);
+	act_withdraw();
+	ask();
+}
+
+static void act_publish_withdrawn(void)
+{
+	act_publish_new();
+}
+
+/* Gone, or still to be forgotten, and told. */
+static void after_publish_withdrawn(void)
+{
+	struct jobq_entry entry;
+	uint64_t id;
+	int status = real(subject, &entry);
+
+	assert_true(status == -1 || status == JOBQ_STATUS_NONE);
+	assert_told(subject);
+	assert_int_equal(submit("{\"other\":1}", 11, &id), 0);
+	publish();
+	assert_int_equal(real(subject, &entry), -1);
+	assert_int_equal(get(id).status, JOBQ_STATUS_QUEUED);
+	assert_int_equal(jobq_table_cancel(table, id), 0);
+	publish();
+}
+
+static void before_import(void)
+{
+	struct jobq_table_stats stats;
+
+	before_submit();
+	jobq_table_stats(table, &stats);
+	subject = stats.next_id + 1;
+}
+
+static int import(void)
+{
+	struct jobq_entry entry = {
+		.id = subject,
+		.status = JOBQ_STATUS_FAILED,
+		.attempt = 1,
+		.created = 1,
+		.started = 2,
+		.completed = jobq_clock_wall(),
+		.owner = {"ci", 2},
+		.key = {key, strlen(key)},
+		.parameters = {"{}", 2},
+		.error = {"it broke", 8},
+		.result = {RESULT, strlen(RESULT)},
+	};
+	return jobq_table_import(table, &entry, true);
+}
+
+static void act_import(void)
+{
+	import();
+}
+
+static void assert_imported(void)
+{
+	struct jobq_job job;
+	struct jobq_buf bytes = {0};
+	size_t error_len, result_len;
+
+	assert_int_equal(jobq_table_get(table, subject, &job, &bytes, &error_len, &result_len), 0);
+	assert_int_equal(job.status, JOBQ_STATUS_FAILED);
+	assert_int_equal(error_len, 8);
+	assert_int_equal(result_len, strlen(RESULT));
+	assert_memory_equal(bytes.data, "it broke" RESULT, bytes.len);
+	assert_true(is_told(subject));
+	jobq_buf_free(&bytes);
+}
+
+/* There with all its texts, or not; and the next writer begins again. */
+static void after_import(void)
+{
+	uint64_t id;
+
+	if (get(subject).status != JOBQ_STATUS_NONE)
+		assert_imported();
+	assert_int_equal(import(), 0);
+	assert_imported();
+	assert_sound("import, then imported again,", 0);
+	publish();
+	act_expire();
+	assert_int_equal(get(subject).status, JOBQ_STATUS_NONE);
+	assert_int_equal(submit("{\"other\":1}", 11, &id), 0); /* its key is free */
+	assert_true(id > subject);
+	publish();
+	assert_int_equal(jobq_table_cancel(table, id), 0);
+	publish();
+}
+
 struct operation {
 	const char *name;
 	void (*before)(void);
@@ -327,7 +641,18 @@ static int set_up(void **state)
 	memset(long_parameters, '7', sizeof(long_parameters));
 	snprintf(name, sizeof(name), "/jobq-test-kill-%d", (int)getpid());
 	int rc = jobq_table_own(name, (size_t)8 << 20, 86400000, &table, &why);
+	if (rc == 0)
+		jobq_table_set_ready(table);
 	jobq_buf_free(&why);
+	return rc;
+}
+
+static int set_up_stored(void **state)
+{
+	int rc = set_up(state);
+
+	if (rc == 0)
+		jobq_table_set_store(table, JOBQ_DURABILITY_FULL, 1);
 	return rc;
 }
 
@@ -359,8 +684,18 @@ KILL(finish, before_running, after_running)
 KILL(finish_long, before_running, after_running)
 KILL(settle, before_running, after_settle)
 KILL(expire, before_expire, after_expire)
+KILL(submit_stored, before_submit, after_submit)
+KILL(cancel_stored, before_queued, after_cancel)
+KILL(publish_new, before_pending, after_publish_new)
+KILL(publish_end, before_ended, after_publish_end)
+KILL(publish_cancel, before_cancelled, after_cancel)
+KILL(withdraw, before_two_pending, after_withdraw)
+KILL(refuse, before_two_pending, after_refuse)
+KILL(publish_withdrawn, before_withdrawn, after_publish_withdrawn)
+KILL(import, before_import, after_import)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define STORED(f) cmocka_unit_test_setup_teardown(f, set_up_stored, tear_down)
 
 int main(void)
 {
@@ -368,6 +703,10 @@ int main(void)
 		TEST(kill_submit), TEST(kill_submit_long), TEST(kill_claim),
 		TEST(kill_cancel), TEST(kill_begin),       TEST(kill_finish),
 		TEST(kill_finish_long), TEST(kill_settle), TEST(kill_expire),
+		STORED(kill_submit_stored), STORED(kill_cancel_stored),
+		STORED(kill_publish_new), STORED(kill_publish_end),
+		STORED(kill_publish_cancel), STORED(kill_withdraw), STORED(kill_refuse),
+		STORED(kill_publish_withdrawn), STORED(kill_import),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

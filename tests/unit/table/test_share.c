@@ -30,6 +30,8 @@ static int set_up(void **state)
 	(void)state;
 	snprintf(name, sizeof(name), "/jobq-test-share-%d", (int)getpid());
 	int rc = jobq_table_own(name, (size_t)32 << 20, 86400000, &table, &why);
+	if (rc == 0)
+		jobq_table_set_ready(table);
 	jobq_buf_free(&why);
 	return rc;
 }

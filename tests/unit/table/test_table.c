@@ -22,6 +22,8 @@ static int own(size_t bytes, int64_t retention_ms)
 {
 	struct jobq_buf why = {0};
 	int rc = jobq_table_own(name, bytes, retention_ms, &table, &why);
+	if (rc == 0)
+		jobq_table_set_ready(table);
 	jobq_buf_free(&why);
 	return rc;
 }
@@ -174,6 +176,29 @@ static void late_attempt_is_refused(void **state)
 	assert_false(requeued);
 	assert_int_equal(get(1).status, JOBQ_STATUS_FAILED);
 	assert_sound();
+}
+
+/* Whichever worker is found dead first: jobs start in the order in which they came. */
+static void requeued_jobs_keep_their_order(void **state)
+{
+	struct jobq_job_claim claim;
+	uint64_t job;
+	bool requeued;
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		submit();
+	for (unsigned slot = 0; slot < JOBQ_SLOTS; slot++)
+		assert_int_equal(jobq_table_claim(table, slot, &claim), 0);
+	for (unsigned i = 0; i < JOBQ_SLOTS; i++) {
+		static const unsigned order[] = {1, 2, 0};
+		assert_int_equal(jobq_table_settle(table, order[i], "gone", &job, &requeued), 0);
+		assert_true(requeued);
+		assert_sound();
+	}
+	for (uint64_t id = 1; id <= JOBQ_SLOTS; id++) {
+		assert_int_equal(jobq_table_claim(table, (unsigned)id - 1, &claim), 0);
+		assert_int_equal(claim.id, id);
+	}
 }
 
 static void begun_job_fails_at_once(void **state)
@@ -378,6 +403,7 @@ int main(void)
 		TEST(claims_are_first_in_first_out),
 		TEST(result_comes_back_whole),
 		TEST(late_attempt_is_refused),
+		TEST(requeued_jobs_keep_their_order),
 		TEST(begun_job_fails_at_once),
 		TEST(progress_never_falls_nor_reaches_one),
 		TEST(list_filters_and_goes_on),
