@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 from conftest import quick_job, slow_job
 from service import (ABORT, BEGIN, PARAMS, STDIN, Service, alive, children, fastcgi, fastcgi_answer,
-                     fastcgi_request, freeze, pairs, program, record, thaw, wait_until)
+                     fastcgi_request, freeze, pairs, program, record, role, thaw, wait_until)
 
 JSON = {"Content-Type": "application/json"}
 PRELOAD = {"type": "scene_preload", "parameters": {"scene_paths": ["res://a.tscn"]}}
@@ -548,11 +548,11 @@ def test_stopped_supervisor_still_owns_the_table(own_service):
 
 
 def test_dead_supervisor_stops_submissions_only(own_service):
-    service = own_service()
-    long = slow_job(service, 500)
-    wait_until(lambda: service.job(long)["progress"] > 0)
+    """Changes need the store, whose writer ends with the supervisor; reads need nobody."""
+    service = own_service(options=["submit_timeout = 500ms"])
     workers = service.wait_workers()
-    freeze(*workers)
+    running = [slow_job(service) for _ in range(3)]
+    wait_until(lambda: all(service.job(i)["progress"] > 0 for i in running))
     queued = [quick_job(service) for _ in range(4)]
     freeze(service.process.pid)  # quickstart would start it again
     supervisor = service.kill("jobqd")
@@ -564,21 +564,22 @@ def test_dead_supervisor_stops_submissions_only(own_service):
     health = service.get("/healthz")
     assert health.status_code == 503 and int(health.headers["Retry-After"]) >= 1
     assert health.json()["status"] == health.json()["supervisor"] == "unavailable"
-    assert [job["id"] for job in service.get("/jobs").json()["jobs"]] == [long, *queued]
+    assert [job["id"] for job in service.get("/jobs").json()["jobs"]] == [*running, *queued]
     assert service.get("/jobs?limit=2").json()["count"] == 2
     assert service.job(queued[0])["status"] == "queued"
-    assert service.job(long)["status"] == "running"
-    assert service.delete(f"/jobs/{queued[0]}").status_code == 200
-    assert service.get(f"/jobs/{queued[0]}?wait=5").json()["job"]["status"] == "cancelled"
+    assert service.job(running[0])["status"] == "running"
+    answer = service.delete(f"/jobs/{queued[0]}")
+    assert answer.status_code == 503 and answer.json()["code"] == "supervisor_unavailable"
+    assert service.get(f"/jobs/{queued[0]}?wait=1").json()["job"]["status"] == "queued"
     for pid in workers:
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not any(alive(pid) for pid in workers))
 
     thaw(service.process.pid)
     service.wait_healthy()
-    job = service.wait_job(long)
-    assert job["status"] == "failed" and "while jobqd was not running" in job["error"]
-    assert all(service.wait_job(job_id)["status"] == "completed" for job_id in queued[1:])
+    for job in map(service.wait_job, running):
+        assert job["status"] == "failed" and "while jobqd was not running" in job["error"]
+    assert all(service.wait_job(job_id)["status"] == "completed" for job_id in queued)
     assert int(quick_job(service)) == int(queued[-1]) + 1, "a refused submission uses no id"
     service.assert_sound()
 
@@ -635,7 +636,7 @@ def test_killed_api_processes_lose_no_acknowledged_job(own_service):
     service.assert_sound()
 
 
-LOCK_AT = 32  # in struct header (src/table/table.h)
+LOCK_AT = 128  # in struct header (src/table/table.h)
 HOLDER = """
 import ctypes, mmap, os, sys
 fd = os.open(sys.argv[1], os.O_RDWR)
@@ -707,7 +708,8 @@ class Bare:
         self.path = Path(f"/dev/shm{self.name}")
         self.config = directory / "jobq.conf"
         self.config.write_text(f"project = {project}\nwhitelist = res://\ntable_max = 8M\n"
-                               f"table_name = {self.name}\nscene_cache_size = 1M\n")
+                               f"table_name = {self.name}\nscene_cache_size = 1M\n"
+                               f"store = {directory}/jobq.db\n")
         self.log = directory / "jobqd.log"
         self.processes = []
 
@@ -786,17 +788,49 @@ def assert_refused(bare, *words):
     assert bare.digest() == before
 
 
-def test_table_of_another_layout_is_refused_by_name(bare):
-    bare.end(bare.start())
+LAYOUT_AT, CHANGES_AT = 8, 32  # in struct header_start, the same in every layout
+
+
+def patch(bare, form, at, change):
+    """Changes a number in the segment; returns what it was."""
     content = bytearray(bare.path.read_bytes())
-    layout, = struct.unpack_from("=I", content, 8)
-    struct.pack_into("=I", content, 8, layout + 41)
+    number, = struct.unpack_from(form, content, at)
+    struct.pack_into(form, content, at, change(number))
     bare.path.write_bytes(content)
+    return number
+
+
+def test_table_of_another_layout_is_refused_by_name(bare):
+    """While it has changes that the store lacks."""
+    bare.end(bare.start())
+    layout = patch(bare, "=I", LAYOUT_AT, lambda number: number + 41)
+    patch(bare, "=Q", CHANGES_AT, lambda number: number + 1)
     assert_refused(bare, f"layout version {layout + 41}", f"speaks {layout}", "remove-table")
     done = bare.ctl("remove-table")
     assert done.returncode == 0 and not bare.path.exists(), done.stderr
     bare.end(bare.start())
     assert bare.ctl("check").returncode == 0
+
+
+def test_table_of_another_layout_gives_way_when_all_is_stored(bare):
+    """So do its workers, which are of another release, too."""
+    supervisor = bare.start()
+    wait_until(lambda: len(bare.running()) == 5)
+    workers = [pid for pid in children(supervisor.pid) if role(pid) == "slot"]
+    supervisor.kill()
+    supervisor.wait()
+    layout = patch(bare, "=I", LAYOUT_AT, lambda number: number + 41)
+    process = bare.start()
+    assert f"layout version {layout + 41}" in bare.log.read_text()
+    wait_until(lambda: not any(alive(pid) for pid in workers))
+    wait_until(lambda: bare.ctl("fsck").returncode == 0)
+    bare.end(process)
+
+
+def test_table_of_the_release_before_the_store_is_refused(bare):
+    bare.end(bare.start())
+    patch(bare, "=I", LAYOUT_AT, lambda number: 1)
+    assert_refused(bare, "layout version 1", "remove-table")
 
 
 @pytest.mark.parametrize("content", [b"something of somebody else\n" * 40000, b"x" * 4096, b"x"],
@@ -806,11 +840,14 @@ def test_what_is_no_table_is_refused(bare, content):
     assert_refused(bare, "is not a job table")
 
 
-def test_table_that_was_cut_off_is_refused(bare):
+def test_table_that_was_cut_off_gives_way_when_all_is_stored(bare):
     bare.end(bare.start())
+    whole = bare.path.stat().st_size
     with open(bare.path, "r+b") as segment:
-        segment.truncate(bare.path.stat().st_size // 2)
-    assert_refused(bare, "damaged")
+        segment.truncate(whole // 2)
+    process = bare.start()
+    assert "damaged" in bare.log.read_text() and bare.path.stat().st_size == whole
+    bare.end(process)
 
 
 @pytest.mark.parametrize("size", [0, 1 << 20])  # between its two ftruncate(2), and after them
@@ -847,9 +884,9 @@ def test_workers_of_dead_supervisors_leave(bare):
     for seed in range(8):
         killed_early(bare, 4, seed)
         process = bare.start()
-        wait_until(lambda: len(children(process.pid)) == 3 and
+        wait_until(lambda: len(children(process.pid)) == 4 and
                    bare.running() == {process.pid, *children(process.pid)}, 10,
-                   "three workers, and no others")
+                   "three workers and the writer, and no others")
         bare.end(process)
         assert not bare.running()
 

@@ -71,6 +71,15 @@ def children(pid):
     return sorted(found)
 
 
+def role(pid):
+    """What jobqd has started a child for: `slot` or `store`."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return words[words.index(b"-x") + 1].decode()
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def freeze(*pids):
     """Stops processes with SIGSTOP; returns when every thread of theirs stands still."""
     def still(pid):
@@ -245,7 +254,12 @@ class Service:
 
     def workers(self):
         """The slots' worker processes."""
-        return [pid for pid in children(self.pid("jobqd"))]
+        return [pid for pid in children(self.pid("jobqd")) if role(pid) == "slot"]
+
+    def writer(self):
+        """The store's writer process, once there is one."""
+        return wait_until(lambda: next((pid for pid in children(self.pid("jobqd"))
+                                        if role(pid) == "store"), None), 20, "a writer")
 
     def wait_workers(self, count=3):
         return wait_until(lambda: len(self.workers()) == count and self.workers(), 20,

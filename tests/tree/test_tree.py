@@ -19,10 +19,11 @@ MAY_KNOW = {
     "conf": MIDDLE,
     "table": MIDDLE,
     "scene": MIDDLE,
-    "api": UPPER,
+    "store": MIDDLE,
+    "api": UPPER,  # not the store: jobq-api never touches the disk
     "slot": UPPER,
-    "super": UPPER | {"slot"},
-    "ctl": UPPER,
+    "super": UPPER | {"store", "slot"},
+    "ctl": UPPER | {"store"},
 }
 # Public headers that do not have the name of their room.
 HEADER_ROOM = {"paths": "job", "conf_options": "conf"}
