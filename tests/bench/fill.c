@@ -5,14 +5,17 @@
  * usage: fill TABLE submit COUNT   jobs with 200 bytes of parameters
  *        fill TABLE empty          cancels what is queued, removes what has ended
  *
- * `submit` prints `name value` lines: the ids and the memory that a job takes.
+ * Both wait for the store where they are faster than it. `submit` prints
+ * `name value` lines: the ids and the memory that a job takes.
  */
 #include "config.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "jobq/table.h"
 
@@ -25,6 +28,14 @@ static uint64_t bytes_used(struct jobq_table *table)
 
 	jobq_table_stats(table, &stats);
 	return stats.bytes_committed - stats.bytes_free;
+}
+
+/* Some of the changes that wait for the store get there meanwhile. */
+static void rest(void)
+{
+	const struct timespec while_ = {.tv_nsec = 1000000};
+
+	nanosleep(&while_, NULL);
 }
 
 /*
@@ -48,7 +59,9 @@ static int fill(struct jobq_table *table, uint64_t count)
 		 "{\"scene_paths\":[\"res://a.tscn\"]}");
 	int64_t began = jobq_clock_mono();
 	for (uint64_t i = 0; i < count; i++) {
-		int rc = jobq_table_submit(table, &job, &last, &replayed);
+		int rc;
+		while ((rc = jobq_table_submit(table, &job, &last, &replayed)) == -EAGAIN)
+			rest();
 		if (rc < 0) {
 			fprintf(stderr, "fill: job %" PRIu64 " of %" PRIu64 ": %s\n", i + 1, count,
 				strerror(-rc));
@@ -63,9 +76,21 @@ static int fill(struct jobq_table *table, uint64_t count)
 	return 0;
 }
 
+static void await_store(struct jobq_table *table)
+{
+	struct jobq_table_stats stats;
+
+	for (;;) {
+		jobq_table_stats(table, &stats);
+		if (stats.durable >= stats.changes)
+			return;
+		rest();
+	}
+}
+
 /*
  * Expiry belongs to the owner, but takes the lock as everything does; jobqd
- * itself does it only once an hour.
+ * itself does it only once an hour. It removes only what the store has.
  */
 static int empty(struct jobq_table *table)
 {
@@ -75,8 +100,13 @@ static int empty(struct jobq_table *table)
 	size_t n, cancelled = 0;
 
 	while ((n = jobq_table_list(table, &queued, &after, jobs, JOBQ_LIST_BITE)) > 0)
-		for (size_t i = 0; i < n; i++)
-			cancelled += jobq_table_cancel(table, jobs[i].id) == 0;
+		for (size_t i = 0; i < n; i++) {
+			int rc;
+			while ((rc = jobq_table_cancel(table, jobs[i].id)) == -EAGAIN)
+				rest();
+			cancelled += rc == 0;
+		}
+	await_store(table);
 	printf("cancelled %zu\nremoved %zu\n", cancelled,
 	       jobq_table_expire(table, jobq_clock_wall() + FAR));
 	return 0;

@@ -53,10 +53,11 @@ def make_project(root):
 class Bench(Service):
     """A service to measure, with its table at hand."""
 
-    def __init__(self, project, table_max):
+    def __init__(self, project, table_max, durability="off", log_level="warning"):
+        """What is compared with others that keep nothing on disk does so with `off`, too."""
         super().__init__(
             project=project, table_max=table_max, rate="1000000r/s", tokens={"ci": TOKEN},
-            options=["drain_timeout = 0", "log_level = warning",
+            options=["drain_timeout = 0", f"durability = {durability}", f"log_level = {log_level}",
                      f"api_processes = {API['processes']}", f"api_threads = {API['threads']}"])
 
     def table(self, timeout=60):
@@ -295,6 +296,6 @@ def switches(pid):
     return total
 
 
-__all__ = ["Bench", "Front", "children", "interleaved", "make_project",
-           "median_of", "median_ratio", "program", "run_program", "start_empty", "status_field",
-           "switches"]
+__all__ = ["TOKEN", "Bench", "Front", "children", "free_port", "interleaved", "make_project",
+           "median_of", "median_ratio", "processor_time", "program", "run_program", "start_empty",
+           "status_field", "switches", "wait_until"]

@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import durable
 from harness import (Bench, Front, children, interleaved, make_project, median_of, median_ratio,
                      program, run_program, start_empty, status_field, switches)
 
@@ -72,7 +73,7 @@ def measure_idle(service, report, args):
     service.submit("cache_warming", {})  # what runs at first use has run
     time.sleep(QUIET)
     pids = [service.pid("jobq-api"), *service.api_pids(), service.pid("jobqd"),
-            *service.workers()]
+            service.writer(), *service.workers()]
     nginx = [service.pid("nginx"), *children(service.pid("nginx"))]
     before = {pid: switches(pid) for pid in pids + nginx}
     time.sleep(args.idle)
@@ -323,4 +324,6 @@ def measure(args):
         alone(project, report, args)
         with contextlib.ExitStack() as stack:
             behind_nginx(stack, project, report, args)
+        with contextlib.ExitStack() as stack:
+            durable.measure(stack, project, report, args)
     return report
