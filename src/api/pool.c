@@ -149,9 +149,10 @@ int api_pool_run(const struct jobq_conf *conf, const struct api_pool *pool, int 
 	bool clean = stop_threads(threads, pool->threads);
 	jobq_log(clean ? JOBQ_LOG_INFO : JOBQ_LOG_WARNING, "worker_stopped",
 		 "pool=%s clean=%s", pool->name, clean ? "yes" : "no");
-	for (unsigned i = 0; clean && i < pool->threads; i++)
+	if (!clean)
+		_exit(0); /* exit(3) would take away what threads still use */
+	for (unsigned i = 0; i < pool->threads; i++)
 		pthread_join(threads[i].thread, NULL);
-	if (clean)
-		free(threads);
+	free(threads);
 	return 0;
 }
