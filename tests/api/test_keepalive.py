@@ -68,11 +68,13 @@ class Client:
 LISTENING, ESTABLISHED = "0A", "01"  # as in /proc/net/tcp
 
 
-def connections(service, worker, state):
-    """How many of the site's sockets in this state a worker process of nginx holds."""
+def connections(service, worker, state, ports=None):
+    """How many of the site's sockets in this state a worker process of nginx holds; with
+    `ports`, only those whose clients have these."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    inodes = {f"socket:[{row[9]}]" for row in rows if row[3] == state and
-              int(row[1].partition(":")[2], 16) == service.port}
+    inodes = {f"socket:[{row[9]}]" for row in rows
+              if row[3] == state and int(row[1].partition(":")[2], 16) == service.port
+              and (ports is None or int(row[2].partition(":")[2], 16) in ports)}
     count = 0
     with contextlib.suppress(FileNotFoundError):  # it may end meanwhile
         for fd in Path(f"/proc/{worker}/fd").iterdir():
@@ -88,11 +90,11 @@ def nginx_workers(service):
 
 def connect_to(service, worker, others, count):
     """So many clients of this worker process of nginx: the others are held meanwhile."""
-    before = connections(service, worker, ESTABLISHED)
     try:
         freeze(*others)
         clients = [Client(service) for _ in range(count)]
-        wait_until(lambda: connections(service, worker, ESTABLISHED) >= before + count, 20,
+        ports = {client.peer.getsockname()[1] for client in clients}
+        wait_until(lambda: connections(service, worker, ESTABLISHED, ports) == count, 20,
                    "nginx's accepting all of them")
     finally:
         thaw(*others)
