@@ -176,6 +176,9 @@ bool jobq_table_stay(struct jobq_table *table, unsigned slot);
  */
 int jobq_table_claim(struct jobq_table *table, unsigned slot, struct jobq_job_claim *claim);
 
+/* Ends the claim that this process sleeps in, or its next one. For signal handlers. */
+void jobq_table_claim_end(struct jobq_table *table);
+
 /* Appends the job's parameters to `out`. */
 int jobq_table_parameters(struct jobq_table *table, const struct jobq_job_claim *claim,
 			  struct jobq_buf *out);

@@ -14,11 +14,14 @@
 #include "slot/room.h"
 
 static volatile sig_atomic_t leaving;
+static struct jobq_table *claims_from; /* NULL: not yet, or no more */
 
 static void on_term(int signal)
 {
 	(void)signal;
 	leaving = 1;
+	if (claims_from != NULL)
+		jobq_table_claim_end(claims_from);
 }
 
 /* SIGTERM: finish the job at hand, then go. Without SA_RESTART: it ends a wait. */
@@ -100,49 +103,65 @@ int jobq_slot_cache_create(const struct jobq_conf *conf, struct jobq_buf *why)
 	return rc;
 }
 
-int jobq_slot_main(const struct jobq_conf *conf, unsigned slot)
+/* Opens what the worker works with. False: logged. */
+static bool begin(struct slot_work *work, unsigned slot)
 {
-	struct slot_work work = {.conf = conf};
+	const struct jobq_conf *conf = work->conf;
 	struct jobq_buf why = {0};
 	pid_t holder = 0;
 
-	set_signals();
-	int rc = jobq_table_attach(conf->table_name, &work.table, &why);
-	if (rc < 0) {
+	int rc = jobq_table_attach(conf->table_name, &work->table, &why);
+	if (rc < 0)
 		jobq_log(JOBQ_LOG_ERROR, "table_missing", "slot=%u msg=\"%s\"", slot,
 			 why.data != NULL ? why.data : strerror(-rc));
-		return EX_UNAVAILABLE;
-	}
-	rc = jobq_table_enter(work.table, slot, &holder);
-	if (rc < 0) {
+	jobq_buf_free(&why);
+	if (rc < 0)
+		return false;
+	claims_from = work->table;
+	if (jobq_table_enter(work->table, slot, &holder) < 0) {
 		jobq_log(JOBQ_LOG_ERROR, "slot_taken", "slot=%u by_pid=%d", slot, (int)holder);
-		return EX_UNAVAILABLE;
+		return false;
 	}
-	if (!jobq_table_stay(work.table, slot)) {
+	if (!jobq_table_stay(work->table, slot)) {
 		jobq_log(JOBQ_LOG_WARNING, "worker_orphaned",
 			 "slot=%u msg=\"jobqd died while it started this worker\"", slot);
-		return EX_UNAVAILABLE;
+		return false;
 	}
-	rc = jobq_scene_project_open(&work.project, conf->project, &conf->blacklist);
-	if (rc < 0) {
+	rc = jobq_scene_project_open(&work->project, conf->project, &conf->blacklist);
+	if (rc < 0)
 		jobq_log(JOBQ_LOG_ERROR, "project_missing", "slot=%u project=\"%s\" msg=\"%s\"",
 			 slot, conf->project, strerror(-rc));
-		return EX_UNAVAILABLE;
-	}
-	work.cache = attach_cache(conf);
-	jobq_log(JOBQ_LOG_INFO, "worker_started", "slot=%u", slot);
+	return rc == 0;
+}
 
+static void work_until_told(struct slot_work *work, unsigned slot)
+{
+	struct jobq_job_claim claim;
+
+	jobq_log(JOBQ_LOG_INFO, "worker_started", "slot=%u", slot);
 	while (!leaving) {
-		struct jobq_job_claim claim;
-		rc = jobq_table_claim(work.table, slot, &claim);
+		int rc = jobq_table_claim(work->table, slot, &claim);
 		if (rc == -ESHUTDOWN)
 			break;
 		if (rc == 0)
-			slot_job_run(&work, &claim);
+			slot_job_run(work, &claim);
 	}
 	jobq_log(JOBQ_LOG_INFO, "worker_leaving", "slot=%u", slot);
+}
+
+int jobq_slot_main(const struct jobq_conf *conf, unsigned slot)
+{
+	struct slot_work work = {.conf = conf};
+
+	set_signals();
+	bool begun = begin(&work, slot);
+	if (begun) {
+		work.cache = attach_cache(conf);
+		work_until_told(&work, slot);
+	}
+	claims_from = NULL;
 	jobq_scene_cache_detach(work.cache);
 	jobq_scene_project_close(work.project);
 	jobq_table_detach(work.table);
-	return 0;
+	return begun ? 0 : EX_UNAVAILABLE;
 }

@@ -81,6 +81,33 @@ void super_child_start(struct super *super, unsigned index)
 	start_later(child);
 }
 
+bool super_child_adopt(struct super *super, unsigned slot, const struct jobq_table_slot *at)
+{
+	struct super_child *child = &super->children[slot];
+
+	if (at->pid == 0 || at->start_time == 0)
+		return false;
+	int pidfd = pidfd_open(at->pid, 0);
+	if (pidfd < 0)
+		return false;
+	/* Looked at with the pidfd in hand: the number cannot change its owner now. */
+	if (jobq_table_start_time(at->pid) != at->start_time) {
+		close(pidfd);
+		return false;
+	}
+	*child = (struct super_child){
+		.pid = at->pid,
+		.pidfd = pidfd,
+		.adopted = true,
+		.started = jobq_clock_mono(),
+	};
+	/* It has the old configuration: it may finish its job, no more. */
+	pidfd_send_signal(pidfd, SIGTERM, NULL, 0);
+	jobq_log(JOBQ_LOG_INFO, "worker_adopted", "slot=%u pid=%d job=%llu", slot, (int)at->pid,
+		 (unsigned long long)at->job);
+	return true;
+}
+
 /* Says how the worker ended, in the words of the job's error. */
 static void describe_end(const struct super *super, const struct super_child *child,
 			 const siginfo_t *info, int64_t job_started, char *into, size_t room)
@@ -145,6 +172,24 @@ static void writer_ended(struct super *super, const siginfo_t *info)
 	}
 }
 
+/*
+ * Whether it ended because it found the slot taken, by a worker whose supervisor
+ * was killed before that one entered: super_recover() could not see it. Then
+ * that one is adopted; to settle would fail the job that it is doing.
+ */
+static bool taken_by_another(struct super *super, unsigned slot)
+{
+	struct super_child *child = &super->children[slot];
+	struct jobq_table_slot at;
+	int pidfd = child->pidfd;
+
+	jobq_table_slot(super->table, slot, &at);
+	if (child->adopted || at.pid == child->pid || !super_child_adopt(super, slot, &at))
+		return false;
+	close(pidfd);
+	return true;
+}
+
 void super_child_ended(struct super *super, unsigned index)
 {
 	struct super_child *child = &super->children[index];
@@ -153,6 +198,8 @@ void super_child_ended(struct super *super, unsigned index)
 
 	if (!child->adopted && waitid(P_PIDFD, (id_t)child->pidfd, &info, WEXITED) < 0)
 		info.si_code = CLD_EXITED;
+	if (index != SUPER_WRITER && taken_by_another(super, index))
+		return;
 	if (index == SUPER_WRITER)
 		writer_ended(super, &info);
 	else

@@ -47,6 +47,8 @@ void super_child_start(struct super *super, unsigned index);
  * or stops everything when the writer says that it cannot be.
  */
 void super_child_ended(struct super *super, unsigned index);
+/* Watches a live worker of a former supervisor; false when there is none. */
+bool super_child_adopt(struct super *super, unsigned slot, const struct jobq_table_slot *at);
 
 /* ---- recover.c ---- */
 /*

@@ -155,6 +155,15 @@ static bool claim_once(struct jobq_table *table, unsigned slot, struct jobq_job_
 	return true;
 }
 
+static _Atomic bool claim_end;
+
+/* The word changes too: a signal may come just before the sleep. */
+void jobq_table_claim_end(struct jobq_table *table)
+{
+	atomic_store(&claim_end, true);
+	atomic_fetch_add(&table->header->work, 1);
+}
+
 int jobq_table_claim(struct jobq_table *table, unsigned slot, struct jobq_job_claim *claim)
 {
 	struct header *header = table->header;
@@ -164,6 +173,8 @@ int jobq_table_claim(struct jobq_table *table, unsigned slot, struct jobq_job_cl
 		uint32_t seen = atomic_load(&header->work);
 		if (atomic_load(&header->draining) != 0)
 			return -ESHUTDOWN;
+		if (atomic_exchange(&claim_end, false))
+			return -EINTR;
 		table_lock(table);
 		bool claimed = claim_once(table, slot, claim);
 		table_unlock(table);

@@ -111,18 +111,25 @@ uint64_t jobq_table_start_time(pid_t pid)
 int jobq_table_enter(struct jobq_table *table, unsigned slot, pid_t *holder)
 {
 	struct slot_entry *entry = &table->header->start.slots[slot];
-	pid_t self = getpid(), other = (pid_t)entry->pid;
+	pid_t self = getpid();
+	uint64_t started = jobq_table_start_time(self);
+	bool entered = false;
 
-	*holder = 0;
-	if (other != 0 && other != self) {
-		uint64_t start_time = jobq_table_start_time(other);
-		if (start_time != 0 && start_time == entry->start_time) {
-			*holder = other;
+	while (!entered) {
+		pid_t other = (pid_t)atomic_load(&entry->pid);
+		uint64_t start_time = other != 0 && other != self ? jobq_table_start_time(other) : 0;
+		*holder = other;
+		if (start_time != 0 && start_time == atomic_load(&entry->start_time))
 			return -EBUSY;
+		table_lock(table);
+		entered = (pid_t)atomic_load(&entry->pid) == other; /* or two would take it */
+		if (entered) {
+			atomic_store(&entry->start_time, started);
+			atomic_store(&entry->pid, (uint32_t)self);
 		}
+		table_unlock(table);
 	}
-	atomic_store(&entry->start_time, jobq_table_start_time(self));
-	atomic_store(&entry->pid, (uint32_t)self);
+	*holder = 0;
 	return 0;
 }
 
