@@ -65,15 +65,23 @@ static int await_long(struct api_request *request, uint64_t id, int64_t deadline
 	return rc;
 }
 
+static bool store_fails(const struct api_request *request)
+{
+	struct jobq_table_stats stats;
+
+	jobq_table_stats(request->table, &stats);
+	return stats.store_error != 0;
+}
+
 bool api_stored_await(struct api_request *request, uint64_t id, bool submitted, int64_t deadline)
 {
 	int rc = jobq_table_await_stored(request->table, id, jobq_clock_mono() + BRIEF);
 
-	if (rc == -ETIMEDOUT)
+	if (rc == -ETIMEDOUT && !store_fails(request))
 		rc = await_long(request, id, deadline);
 	if (rc == -ETIMEDOUT && submitted)
 		rc = jobq_table_withdraw(request->table, id) == -EALREADY ? 0 : -ETIMEDOUT;
-	if (rc == -ETIMEDOUT)
+	if (rc == -ETIMEDOUT && !store_fails(request))
 		api_reply_unavailable(request, RETRY_SUPERVISOR, "supervisor_unavailable",
 				      "It could not be stored in time; try again soon");
 	else if (rc < 0)
