@@ -135,10 +135,8 @@ class Service:
              for name, token in self.tokens.items()}))
         environment = dict(os.environ, JOBQ_TOKENS=str(self.tokens_path), JOBQ_RATE=self.rate)
         # A crash must look like one: as a signal, not as a sanitizer's exit status.
-        # Leaks are looked for by the unit tests: workers whose parent was killed report some
-        # at their exit that nobody has traced yet.
         environment["ASAN_OPTIONS"] = \
-            "handle_segv=0:handle_abort=0:allocator_may_return_null=1:detect_leaks=0:" + \
+            "handle_segv=0:handle_abort=0:allocator_may_return_null=1:" + \
             environment.get("ASAN_OPTIONS", "")
         assert "JOBQ_BUILD" in environment, "JOBQ_BUILD must name a finished build directory"
         with open(self.log_path, "ab") as log:
