@@ -18,6 +18,7 @@ libjobq_a_SOURCES = \
 	%D%/table/wait.c \
 	%D%/store/store_ops.h %D%/store/store.c %D%/store/store_mem.c \
 	%D%/store/store_sqlite.h %D%/store/store_sqlite.c %D%/store/store_sqlite_copy.c \
+	%D%/store/store_sqlite_open.c \
 	%D%/scene/region.h %D%/scene/scene.h %D%/scene/arena.c \
 	%D%/scene/cache.c %D%/scene/expect.c %D%/scene/import.c %D%/scene/lexer.c %D%/scene/map.c \
 	%D%/scene/project.c %D%/scene/reader.c %D%/scene/region.c \

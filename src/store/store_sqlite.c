@@ -6,55 +6,17 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "store/store_ops.h"
 #include "store/store_sqlite.h"
-
-#define APPLICATION_ID 0x6a6f6271 /* "jobq": says in the file whose it is */
-#define BUSY_MS 5000
-#define WAL_BYTES_KEPT (64 << 20)
-
-/*
- * What brings a store from version N to N + 1, all in one transaction when it
- * is opened. A version is never changed once it is released; only added to.
- */
-static const char *const migrations[] = {
-	"CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID, STRICT;"
-	"INSERT INTO meta VALUES ('store_id', 0), ('seq', 0), ('next_id', 1), ('sum', 0);"
-	"CREATE TABLE jobs ("
-	" id INTEGER PRIMARY KEY, type TEXT NOT NULL, status TEXT NOT NULL,"
-	" progress INTEGER NOT NULL, attempt INTEGER NOT NULL, requeues INTEGER NOT NULL,"
-	" created INTEGER NOT NULL, started INTEGER NOT NULL, completed INTEGER NOT NULL,"
-	" owner TEXT NOT NULL, key TEXT NOT NULL, parameters TEXT NOT NULL,"
-	" error TEXT NOT NULL, result TEXT NOT NULL, sum INTEGER NOT NULL) STRICT;"
-	"CREATE INDEX jobs_by_completion ON jobs (completed) WHERE completed > 0;",
-};
-#define SCHEMA_VERSION ((int)JOBQ_LENGTH(migrations))
-
-enum statement {
-	BEGIN,
-	COMMIT,
-	ROLLBACK,
-	INSERT,
-	UPDATE,
-	REMOVE,
-	EXPIRE,
-	SET_META,
-	META,
-	EACH,
-	STATEMENTS
-};
 
 static const char *const statements[STATEMENTS] = {
 	[BEGIN] = "BEGIN IMMEDIATE",
+	[BEGIN_READ] = "BEGIN",
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
-	[INSERT] = "INSERT OR REPLACE INTO jobs VALUES "
+	[INSERT] = "INSERT OR IGNORE INTO jobs VALUES "
 		   "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
 	[UPDATE] = "UPDATE jobs SET status = ?3, progress = ?4, attempt = ?5, requeues = ?6, "
 		   "started = ?8, completed = ?9, error = ?13, result = ?14, sum = ?15 "
@@ -63,21 +25,13 @@ static const char *const statements[STATEMENTS] = {
 	[EXPIRE] = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE completed > 0 AND "
 		   "completed < ?1 ORDER BY completed LIMIT ?2)",
 	[SET_META] = "UPDATE meta SET value = ?2 WHERE name = ?1 AND value <> ?2",
+	[ADD_JOBS] = "UPDATE meta SET value = value + ?1 WHERE name = 'jobs'",
+	[OVERWRITE] = "UPDATE meta SET value = value + 1 WHERE name = 'failed_commits'",
+	[JOBS] = "SELECT value FROM meta WHERE name = 'jobs'",
 	[META] = "SELECT name, value FROM meta",
 	[EACH] = "SELECT id, type, status, progress, attempt, requeues, created, started, "
 		 "completed, owner, key, parameters, error, result, sum FROM jobs "
 		 "WHERE id > ?1 ORDER BY id",
-};
-
-struct sqlite_store {
-	struct jobq_store base;
-	sqlite3 *db;
-	sqlite3_stmt *statements[STATEMENTS]; /* prepared when first used */
-	bool full; /* every commit is synced */
-	uint64_t store_id; /* 0: not read yet */
-	char *place;	   /* owned */
-	dev_t device;	   /* with inode: the file that stood there when it was opened */
-	ino_t inode;
 };
 
 static struct sqlite_store *self_of(struct jobq_store *store)
@@ -85,45 +39,9 @@ static struct sqlite_store *self_of(struct jobq_store *store)
 	return (struct sqlite_store *)store;
 }
 
-int store_sqlite_errno(sqlite3 *db, int rc)
-{
-	int system = db != NULL ? sqlite3_system_errno(db) : 0;
+#define CHECKPOINT_PAGES 1000 /* as is SQLite's default */
 
-	switch (rc & 0xff) {
-	case SQLITE_OK:
-	case SQLITE_ROW:
-	case SQLITE_DONE:
-		return 0;
-	case SQLITE_FULL:
-		return -ENOSPC;
-	case SQLITE_READONLY:
-		return -EROFS;
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-	case SQLITE_MISMATCH:
-	case SQLITE_CONSTRAINT:
-	case SQLITE_ERROR: /* all that is said here is constant: the schema is not as it was */
-		return -EUCLEAN;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		return -EBUSY;
-	case SQLITE_NOMEM:
-		return -ENOMEM;
-	case SQLITE_PERM:
-	case SQLITE_AUTH:
-		return -EACCES;
-	case SQLITE_CANTOPEN:
-		return system != 0 ? -system : -EACCES;
-	case SQLITE_IOERR:
-		return system == ENOSPC || system == EDQUOT ? -ENOSPC
-		       : system == EROFS		    ? -EROFS
-							    : -EIO;
-	default:
-		return -EIO;
-	}
-}
-
-static sqlite3_stmt *statement(struct sqlite_store *self, enum statement which)
+static sqlite3_stmt *statement(struct sqlite_store *self, enum store_statement which)
 {
 	if (self->statements[which] == NULL)
 		sqlite3_prepare_v3(self->db, statements[which], -1, SQLITE_PREPARE_PERSISTENT,
@@ -138,175 +56,6 @@ static int step(struct sqlite_store *self, sqlite3_stmt *run)
 		return store_sqlite_errno(self->db, sqlite3_errcode(self->db));
 	sqlite3_step(run);
 	return store_sqlite_errno(self->db, sqlite3_reset(run));
-}
-
-static int execute(struct sqlite_store *self, const char *sql)
-{
-	return store_sqlite_errno(self->db, sqlite3_exec(self->db, sql, NULL, NULL, NULL));
-}
-
-/* A number that a pragma or a query answers; `otherwise` when it does not. */
-static int64_t ask(struct sqlite_store *self, const char *sql, int64_t otherwise)
-{
-	sqlite3_stmt *query = NULL;
-	int64_t answer = otherwise;
-
-	if (sqlite3_prepare_v2(self->db, sql, -1, &query, NULL) == SQLITE_OK &&
-	    sqlite3_step(query) == SQLITE_ROW)
-		answer = sqlite3_column_int64(query, 0);
-	sqlite3_finalize(query);
-	return answer;
-}
-
-/* ---- opening -------------------------------------------------------------- */
-
-static int migrate(struct sqlite_store *self, int from, const char *place, struct jobq_buf *why)
-{
-	char text[192];
-	uint64_t id = 0;
-	int rc = execute(self, "BEGIN IMMEDIATE");
-
-	for (int version = from; rc == 0 && version < SCHEMA_VERSION; version++)
-		rc = execute(self, migrations[version]);
-	if (rc == 0 && from == 0) {
-		if (getrandom(&id, sizeof(id), 0) < 0)
-			id = (uint64_t)jobq_clock_wall();
-		struct jobq_store_meta meta = {.store_id = id >> 1 | 1, .next_id = 1};
-		snprintf(text, sizeof(text), "UPDATE meta SET value = %lld WHERE name = 'store_id';"
-					     "UPDATE meta SET value = %lld WHERE name = 'sum'",
-			 (long long)meta.store_id, (long long)store_meta_sum(&meta));
-		rc = execute(self, text);
-	}
-	snprintf(text, sizeof(text), "PRAGMA application_id = %d; PRAGMA user_version = %d",
-		 APPLICATION_ID, SCHEMA_VERSION);
-	if (rc == 0)
-		rc = execute(self, text);
-	if (rc == 0)
-		rc = execute(self, "COMMIT");
-	if (rc < 0) {
-		jobq_buf_addf(why, "%s: %s", place, sqlite3_errmsg(self->db));
-		execute(self, "ROLLBACK");
-	}
-	return rc;
-}
-
-/* Looks whether the file is ours, without changing it; *found: its schema version. */
-static int recognize(struct sqlite_store *self, const char *place, enum jobq_store_mode mode,
-		     int *found, struct jobq_buf *why)
-{
-	int64_t objects = ask(self, "SELECT count(*) FROM sqlite_master", -1);
-	int64_t application = ask(self, "PRAGMA application_id", 0);
-	int64_t version = ask(self, "PRAGMA user_version", 0);
-
-	if (objects < 0)
-		return store_sqlite_errno(self->db, sqlite3_errcode(self->db));
-	if (objects > 0 && application != APPLICATION_ID) {
-		jobq_buf_addf(why, "%s is a database, but none of jobq's: choose another place for "
-				   "the store", place);
-		return -EPROTO;
-	}
-	if (version < 0 || (version == 0 && objects > 0)) {
-		jobq_buf_addf(why, "%s is damaged: it says that it has schema version %lld", place,
-			      (long long)version);
-		return -EUCLEAN;
-	}
-	*found = (int)version;
-	if (version > SCHEMA_VERSION) {
-		jobq_buf_addf(why, "%s has schema version %lld, this program knows up to %d: it was "
-				   "written by a newer release; run that one (nothing was changed)",
-			      place, (long long)version, SCHEMA_VERSION);
-		return -EPROTO;
-	}
-	if (mode == JOBQ_STORE_READ) {
-		if (version == SCHEMA_VERSION)
-			return 0;
-		jobq_buf_addf(why, "%s has schema version %lld, this program reads %d: start jobqd "
-				   "once, which brings it up to date", place, (long long)version,
-			      SCHEMA_VERSION);
-		return -EPROTO;
-	}
-	return 0;
-}
-
-/* Takes it for writing and brings it up to date. */
-static int adopt(struct sqlite_store *self, int version, const char *place, struct jobq_buf *why)
-{
-	char text[256];
-
-	/* From here on it is ours: the log may go into it when it is closed. */
-	sqlite3_db_config(self->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
-	snprintf(text, sizeof(text), "PRAGMA journal_mode = WAL; PRAGMA synchronous = %s;"
-				     "PRAGMA journal_size_limit = %d",
-		 self->full ? "FULL" : "NORMAL", WAL_BYTES_KEPT);
-	int rc = execute(self, text);
-	return rc == 0 && version < SCHEMA_VERSION ? migrate(self, version, place, why) : rc;
-}
-
-static int configure(struct sqlite_store *self)
-{
-	sqlite3_busy_timeout(self->db, BUSY_MS);
-	sqlite3_extended_result_codes(self->db, 1);
-	sqlite3_db_config(self->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-	return execute(self, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
-			     "PRAGMA temp_store = MEMORY");
-}
-
-static void sqlite_close(struct jobq_store *base)
-{
-	struct sqlite_store *self = self_of(base);
-
-	for (int i = 0; i < STATEMENTS; i++)
-		sqlite3_finalize(self->statements[i]);
-	sqlite3_close(self->db);
-	free(self->place);
-	free(self);
-}
-
-static int sqlite_open(const char *place, enum jobq_store_mode mode,
-		       enum jobq_durability durability, struct jobq_store **out,
-		       struct jobq_buf *why)
-{
-	struct sqlite_store *self = calloc(1, sizeof(*self));
-	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, version = 0;
-
-	if (self == NULL)
-		return -ENOMEM;
-	self->full = durability == JOBQ_DURABILITY_FULL;
-	flags |= mode == JOBQ_STORE_READ ? SQLITE_OPEN_READONLY
-					 : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-	mode_t mask = umask(0077); /* parameters and results are nobody else's business */
-	int rc = store_sqlite_errno(self->db, sqlite3_open_v2(place, &self->db, flags, NULL));
-	if (rc < 0)
-		rc = store_sqlite_errno(self->db, sqlite3_extended_errcode(self->db));
-	/* What cannot be opened for writing SQLite opens for reading, and leaves it at that. */
-	if (rc == 0 && mode == JOBQ_STORE_WRITE && sqlite3_db_readonly(self->db, "main") == 1) {
-		jobq_buf_addf(why, "%s cannot be written to", place);
-		rc = -EROFS;
-	}
-	if (rc == 0)
-		rc = configure(self);
-	if (rc == 0)
-		rc = recognize(self, place, mode, &version, why);
-	if (rc == 0 && mode == JOBQ_STORE_WRITE)
-		rc = adopt(self, version, place, why);
-	umask(mask);
-	struct stat st;
-	self->place = strdup(place);
-	if (rc == 0 && (self->place == NULL || stat(place, &st) < 0)) {
-		rc = self->place == NULL ? -ENOMEM : -errno;
-	} else if (rc == 0) {
-		self->device = st.st_dev;
-		self->inode = st.st_ino;
-	}
-	if (rc < 0) {
-		if (why->len == 0)
-			jobq_buf_addf(why, "%s: %s", place,
-				      self->db != NULL ? sqlite3_errmsg(self->db) : "out of memory");
-		sqlite_close(&self->base);
-		return rc;
-	}
-	*out = &self->base;
-	return 0;
 }
 
 static bool sqlite_current(struct jobq_store *base)
@@ -324,29 +73,8 @@ static int sqlite_begin(struct jobq_store *base)
 {
 	if (sqlite3_get_autocommit(self_of(base)->db) == 0)
 		return -EBUSY;
+	self_of(base)->failure[0] = '\0';
 	return step(self_of(base), statement(self_of(base), BEGIN));
-}
-
-/*
- * Syncs the log. synchronous cannot be changed within a transaction, and a
- * checkpoint syncs nothing while somebody reads.
- */
-static int sync_log(struct sqlite_store *self)
-{
-	sqlite3_file *log = NULL;
-	int rc = sqlite3_file_control(self->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
-
-	if (rc == SQLITE_OK && log != NULL && log->pMethods != NULL)
-		rc = log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
-	return store_sqlite_errno(self->db, rc);
-}
-
-static int sqlite_commit(struct jobq_store *base, bool synced)
-{
-	struct sqlite_store *self = self_of(base);
-	int rc = step(self, statement(self, COMMIT));
-
-	return rc == 0 && synced && !self->full ? sync_log(self) : rc;
 }
 
 static void sqlite_rollback(struct jobq_store *base)
@@ -355,6 +83,52 @@ static void sqlite_rollback(struct jobq_store *base)
 
 	if (sqlite3_get_autocommit(self->db) == 0)
 		step(self, statement(self, ROLLBACK));
+	self->added = 0;
+}
+
+/*
+ * A commit whose sync has failed can stand in the log whole all the same, and
+ * the next start would find jobs that were refused. The log goes on where it
+ * went on before, so a small transaction written at once takes their place. (It
+ * has to change something: SQLite writes no page that is as it was.)
+ */
+static void overwrite_failed(struct sqlite_store *self)
+{
+	snprintf(self->failure, sizeof(self->failure), "%s", sqlite3_errmsg(self->db));
+	sqlite_rollback(&self->base);
+	/* Nothing may go from a log that is not synced into the database. */
+	sqlite3_wal_autocheckpoint(self->db, 0);
+	store_sqlite_execute(self, "PRAGMA synchronous = OFF");
+	step(self, statement(self, OVERWRITE));
+	store_sqlite_execute(self, self->full ? "PRAGMA synchronous = FULL"
+					      : "PRAGMA synchronous = NORMAL");
+	sqlite3_wal_autocheckpoint(self->db, CHECKPOINT_PAGES);
+}
+
+static int count_added(struct sqlite_store *self)
+{
+	sqlite3_stmt *run = self->added != 0 ? statement(self, ADD_JOBS) : NULL;
+
+	if (self->added == 0)
+		return 0;
+	if (run != NULL)
+		sqlite3_bind_int64(run, 1, self->added);
+	int rc = step(self, run);
+	return rc == 0 && sqlite3_changes(self->db) != 1 ? -EUCLEAN : rc;
+}
+
+static int sqlite_commit(struct jobq_store *base, bool synced)
+{
+	struct sqlite_store *self = self_of(base);
+	int rc = count_added(self);
+
+	if (rc < 0)
+		return rc;
+	rc = step(self, statement(self, COMMIT));
+	if (rc < 0)
+		overwrite_failed(self);
+	self->added = 0;
+	return rc == 0 && synced && !self->full ? store_sqlite_sync(self) : rc;
 }
 
 static void bind_text(sqlite3_stmt *into, int column, const struct jobq_text *text)
@@ -387,31 +161,36 @@ static void bind(sqlite3_stmt *into, const struct jobq_entry *entry, bool whole)
 static int sqlite_put(struct jobq_store *base, const struct jobq_entry *entry)
 {
 	struct sqlite_store *self = self_of(base);
-	sqlite3_stmt *run;
-	int rc;
+	/* Mostly it is there already if it has moved on, and only then. */
+	bool moved = entry->status != JOBQ_STATUS_QUEUED;
 
-	/* Only a job that has moved on can be there already. */
-	if (entry->status != JOBQ_STATUS_QUEUED) {
-		run = statement(self, UPDATE);
+	for (int i = 0; i < 2; i++) {
+		bool whole = moved == (i == 1);
+		sqlite3_stmt *run = statement(self, whole ? INSERT : UPDATE);
 		if (run != NULL)
-			bind(run, entry, false);
-		rc = step(self, run);
-		if (rc < 0 || sqlite3_changes(self->db) > 0)
+			bind(run, entry, whole);
+		int rc = step(self, run);
+		if (rc < 0)
 			return rc;
+		if (sqlite3_changes(self->db) > 0) {
+			self->added += whole;
+			return 0;
+		}
 	}
-	run = statement(self, INSERT);
-	if (run != NULL)
-		bind(run, entry, true);
-	return step(self, run);
+	return -EUCLEAN;
 }
 
 static int sqlite_remove(struct jobq_store *base, uint64_t id)
 {
-	sqlite3_stmt *run = statement(self_of(base), REMOVE);
+	struct sqlite_store *self = self_of(base);
+	sqlite3_stmt *run = statement(self, REMOVE);
 
 	if (run != NULL)
 		sqlite3_bind_int64(run, 1, (sqlite3_int64)id);
-	return step(self_of(base), run);
+	int rc = step(self, run);
+	if (rc == 0)
+		self->added -= sqlite3_changes(self->db);
+	return rc;
 }
 
 static int sqlite_expire(struct jobq_store *base, int64_t limit, size_t most, size_t *removed)
@@ -427,6 +206,7 @@ static int sqlite_expire(struct jobq_store *base, int64_t limit, size_t most, si
 	int rc = step(self, run);
 	if (rc == 0)
 		*removed = (size_t)sqlite3_changes(self->db);
+	self->added -= (int64_t)*removed;
 	return rc;
 }
 
@@ -528,12 +308,24 @@ static bool read_row(sqlite3_stmt *row, struct jobq_entry *entry)
 	       (uint64_t)sqlite3_column_int64(row, 14) == store_sum(entry);
 }
 
-static int sqlite_each(struct jobq_store *base, uint64_t after, jobq_store_visit visit, void *arg)
+/* How many jobs there should be, by the count that is kept of them; -1: none is. */
+static int64_t count_kept(struct sqlite_store *self)
 {
-	struct sqlite_store *self = self_of(base);
+	sqlite3_stmt *query = statement(self, JOBS);
+	int64_t count = -1;
+
+	if (query != NULL && sqlite3_step(query) == SQLITE_ROW)
+		count = sqlite3_column_int64(query, 0) + self->added;
+	sqlite3_reset(query);
+	return count;
+}
+
+static int visit_rows(struct sqlite_store *self, uint64_t after, jobq_store_visit visit, void *arg)
+{
 	sqlite3_stmt *query = statement(self, EACH);
 	struct jobq_entry entry;
 	uint64_t last = after;
+	int64_t count = 0;
 	int rc = 0;
 
 	if (query == NULL)
@@ -543,9 +335,26 @@ static int sqlite_each(struct jobq_store *base, uint64_t after, jobq_store_visit
 		/* In a damaged tree the same page may be met twice. */
 		rc = read_row(query, &entry) && entry.id > last ? visit(arg, &entry) : -EUCLEAN;
 		last = entry.id;
+		count++;
 	}
 	int end = store_sqlite_errno(self->db, sqlite3_reset(query));
-	return rc != 0 ? rc : end;
+	rc = rc != 0 ? rc : end;
+	/* Or some may not be met at all. */
+	return rc == 0 && after == 0 && count != count_kept(self) ? -EUCLEAN : rc;
+}
+
+static int sqlite_each(struct jobq_store *base, uint64_t after, jobq_store_visit visit, void *arg)
+{
+	struct sqlite_store *self = self_of(base);
+	/* The rows and their count, of one instant. */
+	bool ours = sqlite3_get_autocommit(self->db) != 0;
+	int rc = ours ? step(self, statement(self, BEGIN_READ)) : 0;
+
+	if (rc == 0)
+		rc = visit_rows(self, after, visit, arg);
+	if (ours && sqlite3_get_autocommit(self->db) == 0)
+		step(self, statement(self, ROLLBACK));
+	return rc;
 }
 
 /* ---- the rest --------------------------------------------------------------- */
@@ -557,13 +366,15 @@ static int sqlite_backup(struct jobq_store *base, const char *path)
 
 static const char *sqlite_error(const struct jobq_store *base)
 {
-	return sqlite3_errmsg(((const struct sqlite_store *)base)->db);
+	const struct sqlite_store *self = (const struct sqlite_store *)base;
+
+	return self->failure[0] != '\0' ? self->failure : sqlite3_errmsg(self->db);
 }
 
 const struct store_ops store_sqlite_ops = {
 	.prefix = "",
-	.open = sqlite_open,
-	.close = sqlite_close,
+	.open = store_sqlite_open,
+	.close = store_sqlite_close,
 	.current = sqlite_current,
 	.begin = sqlite_begin,
 	.commit = sqlite_commit,

@@ -1,11 +1,58 @@
-/* store, inside: what the two files about SQLite share. */
+/* store, inside: what the files about SQLite share. */
 #ifndef JOBQ_STORE_SQLITE_H
 #define JOBQ_STORE_SQLITE_H
 
 #include <sqlite3.h>
+#include <sys/types.h>
+
+#include "store/store_ops.h"
+
+/* Prepared when first used; see the table in store_sqlite.c. */
+enum store_statement {
+	BEGIN,
+	BEGIN_READ,
+	COMMIT,
+	ROLLBACK,
+	INSERT,
+	UPDATE,
+	REMOVE,
+	EXPIRE,
+	SET_META,
+	ADD_JOBS,
+	OVERWRITE,
+	JOBS,
+	META,
+	EACH,
+	STATEMENTS
+};
+
+struct sqlite_store {
+	struct jobq_store base;
+	sqlite3 *db;
+	sqlite3_stmt *statements[STATEMENTS];
+	bool full;	   /* every commit is synced */
+	uint64_t store_id; /* 0: not read yet */
+	int64_t added;	   /* jobs more than before the open transaction */
+	char failure[160]; /* why the last commit failed, until the next transaction */
+	char *place;	   /* owned */
+	dev_t device;	   /* with inode: the file that stood there when it was opened */
+	ino_t inode;
+};
 
 /* SQLite's result as an errno (https://www.sqlite.org/rescode.html). */
 int store_sqlite_errno(sqlite3 *db, int rc);
+
+/* Runs statements that return no rows. */
+int store_sqlite_execute(struct sqlite_store *self, const char *sql);
+
+/* Has the log on the disk. */
+int store_sqlite_sync(struct sqlite_store *self);
+
+/* Both as in store_ops. open leaves `ops` to its caller. */
+int store_sqlite_open(const char *place, enum jobq_store_mode mode,
+		      enum jobq_durability durability, struct jobq_store **out,
+		      struct jobq_buf *why);
+void store_sqlite_close(struct jobq_store *base);
 
 /* Writes a consistent copy of the database to `path`, where nothing may be yet. */
 int store_sqlite_copy(sqlite3 *from, const char *path);

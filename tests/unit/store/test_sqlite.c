@@ -168,7 +168,7 @@ static void dead_writers_commits_are_there(void **state)
 static void newer_version_is_refused(void **state)
 {
 	const char *path = make_store();
-	static const char words[] = "schema version 99, this program knows up to 1";
+	static const char words[] = "schema version 99, this program knows up to 2";
 	(void)state;
 	tell(path, "PRAGMA user_version = 99");
 	refuse(path, JOBQ_STORE_WRITE, -EPROTO, words);
@@ -180,9 +180,9 @@ static void newer_backup_is_refused(void **state)
 {
 	const char *path = make_store();
 	(void)state;
-	tell(path, "PRAGMA user_version = 2; PRAGMA journal_mode = DELETE");
-	refuse(path, JOBQ_STORE_WRITE, -EPROTO, "schema version 2");
-	refuse(path, JOBQ_STORE_READ, -EPROTO, "schema version 2");
+	tell(path, "PRAGMA user_version = 3; PRAGMA journal_mode = DELETE");
+	refuse(path, JOBQ_STORE_WRITE, -EPROTO, "schema version 3");
+	refuse(path, JOBQ_STORE_READ, -EPROTO, "schema version 3");
 }
 
 /* And when its program was killed: its log stays for the one that can read it. */
@@ -295,7 +295,7 @@ static void empty_file_becomes_a_store(void **state)
 	struct jobq_store_meta meta;
 	(void)state;
 	assert_true(fixture_write(path, "", 0));
-	refuse(path, JOBQ_STORE_READ, -EPROTO, "schema version 0, this program reads 1");
+	refuse(path, JOBQ_STORE_READ, -EPROTO, "schema version 0, this program reads 2");
 	struct jobq_store *store = open_store(path, JOBQ_STORE_WRITE);
 	assert_int_equal(jobq_store_meta(store, &meta), 0);
 	assert_true(meta.store_id != 0);
@@ -525,6 +525,38 @@ static void copy_replaces_nothing(void **state)
 	jobq_buf_free(&before);
 }
 
+/* As a tree can that lost a page: nothing in it is wrong, but something is not there. */
+static void missing_job_is_noticed(void **state)
+{
+	const char *path = make_store();
+	struct look look = {.shelf = &shelf};
+	struct jobq_entry job = queued_job(4);
+	(void)state;
+	struct jobq_store *store = open_store(path, JOBQ_STORE_WRITE);
+	keep(store, job);
+	job.status = JOBQ_STATUS_RUNNING;
+	job.attempt = 1;
+	job.started = SOME_DAY;
+	keep(store, job);
+	job.status = JOBQ_STATUS_QUEUED; /* put back: there already all the same */
+	keep(store, job);
+	keep(store, queued_job(6));
+	assert_int_equal(jobq_store_begin(store), 0);
+	assert_int_equal(jobq_store_remove(store, 6), 0);
+	jobq_store_rollback(store);
+	assert_int_equal(jobq_store_begin(store), 0);
+	assert_int_equal(jobq_store_remove(store, 5), 0); /* which there never was */
+	assert_int_equal(jobq_store_remove(store, 6), 0);
+	assert_int_equal(jobq_store_commit(store, false), 0);
+	shelf_remove(&shelf, 6);
+	assert_holds(store, &shelf);
+	jobq_store_close(store);
+	tell(path, "DELETE FROM jobs WHERE id = 4");
+	store = open_store(path, JOBQ_STORE_READ);
+	assert_int_equal(jobq_store_each(store, 0, look_at, &look), -EUCLEAN);
+	jobq_store_close(store);
+}
+
 /* ---- the file of the first release ----------------------------------------- */
 
 /* One job a line: what was put into store-v1.db. */
@@ -588,7 +620,8 @@ static int make_fixture(const char *path)
 	return rc < 0;
 }
 
-static void first_release_is_still_read(void **state)
+/* Its schema is version 1: whoever only reads leaves it alone. */
+static void first_release_is_brought_up_to_date(void **state)
 {
 	const char *path = fixture_path("store.db");
 	struct jobq_buf bytes = fixture_read(FIXTURES "/store-v1.db");
@@ -596,8 +629,11 @@ static void first_release_is_still_read(void **state)
 	(void)state;
 	assert_true(bytes.len > 0);
 	first_release(&shelf);
-	for (int mode = JOBQ_STORE_READ; mode <= JOBQ_STORE_WRITE; mode++) {
-		assert_true(fixture_write(path, bytes.data, bytes.len));
+	assert_true(fixture_write(path, bytes.data, bytes.len));
+	refuse(path, JOBQ_STORE_READ, -EPROTO, "schema version 1, this program reads 2");
+	assert_bytes(path, &bytes);
+	jobq_buf_free(&bytes);
+	for (int mode = JOBQ_STORE_WRITE; mode >= JOBQ_STORE_READ; mode--) {
 		struct jobq_store *store = open_store(path, (enum jobq_store_mode)mode);
 		assert_holds(store, &shelf);
 		assert_int_equal(jobq_store_meta(store, &meta), 0);
@@ -606,8 +642,7 @@ static void first_release_is_still_read(void **state)
 		assert_int_equal(meta.next_id, 70009);
 		jobq_store_close(store);
 	}
-	jobq_buf_free(&bytes);
-	/* It was opened for writing: it goes on living. */
+	/* It goes on living. */
 	struct jobq_store *store = open_store(path, JOBQ_STORE_WRITE);
 	struct jobq_entry job = *shelf_find(&shelf, 6);
 	job.status = JOBQ_STATUS_COMPLETED;
@@ -643,7 +678,8 @@ int main(void)
 		TEST(copy_is_of_the_last_commit),
 		TEST(copy_within_a_transaction_is_no_draft),
 		TEST(copy_replaces_nothing),
-		TEST(first_release_is_still_read),
+		TEST(missing_job_is_noticed),
+		TEST(first_release_is_brought_up_to_date),
 	};
 	const char *fixture = getenv("JOBQ_MAKE_FIXTURE");
 
