@@ -161,9 +161,7 @@ def test_the_writer_starts_while_it_fails(daemons, ops):
     kept.after()
 
 
-@pytest.mark.parametrize("op", ["w", pytest.param("s", marks=pytest.mark.xfail(
-    strict=False, reason="a commit whose sync has failed may be on the disk all the same: when "
-    "everything is killed before the writer has stored the withdrawal, the next start finds it"))])
+@pytest.mark.parametrize("op", ["w", "s"])
 def test_refused_jobs_do_not_come_back(daemons, op):
     """Not even when everything stops before the writer could say so to the store."""
     service = daemons(shim=True).up_again()
