@@ -13,6 +13,7 @@
 #include "super/super.h"
 
 #define WRITER_GRACE 30000000 /* microseconds for the store's last transactions */
+#define IDLE_GRACE 1000000    /* microseconds for a worker without a job to leave */
 
 static void clean_up(struct super *super)
 {
@@ -64,6 +65,15 @@ static void signal_child(const struct super *super, unsigned index, int number)
 		pidfd_send_signal(super->children[index].pidfd, number, NULL, 0);
 }
 
+/* From when on a worker that still runs is killed: one without a job is on its way out. */
+static int64_t patience(const struct super *super, unsigned slot)
+{
+	struct jobq_table_slot at;
+
+	jobq_table_slot(super->table, slot, &at);
+	return at.job != 0 ? super->kill_at : super->kill_at + IDLE_GRACE;
+}
+
 /*
  * The slots are left to end their jobs until kill_at. When they have ended, the
  * writer stores the rest and ends, for which it has as long again and some.
@@ -71,9 +81,15 @@ static void signal_child(const struct super *super, unsigned index, int number)
 static int64_t go_on_stopping(struct super *super, int64_t now)
 {
 	if (any_child(super, JOBQ_SLOTS)) {
-		for (unsigned slot = 0; slot < JOBQ_SLOTS && now >= super->kill_at; slot++)
-			signal_child(super, slot, SIGKILL);
-		return now >= super->kill_at ? -1 : super->kill_at;
+		int64_t next = -1;
+		for (unsigned slot = 0; slot < JOBQ_SLOTS; slot++) {
+			int64_t until = patience(super, slot);
+			if (now >= until)
+				signal_child(super, slot, SIGKILL);
+			else if (super->children[slot].pid != 0 && (next < 0 || until < next))
+				next = until;
+		}
+		return next;
 	}
 	if (!super->writer_told) {
 		super->writer_told = true;
