@@ -147,6 +147,8 @@ static bool worker_ended(struct super *super, unsigned slot, const siginfo_t *in
 	jobq_table_settle(super->table, slot, how, &job, &requeued);
 
 	bool clean = !child->adopted && info->si_code == CLD_EXITED && info->si_status == 0;
+	if (!clean)
+		jobq_table_kick(super->table); /* it may have been killed before it woke somebody */
 	if (job != 0)
 		jobq_log(JOBQ_LOG_WARNING, requeued ? "job_requeued" : "job_failed",
 			 "job=%llu slot=%u pid=%d error=\"%s\"", (unsigned long long)job, slot,

@@ -19,7 +19,7 @@
 
 #define BATCH 4096       /* changes in one transaction, at the most */
 #define BITE 256         /* changes asked for at a time */
-#define ID_BLOCK 65536   /* ids made durable ahead, where commits are not */
+#define ID_BLOCK 16384   /* ids made durable ahead where commits are not: what a reboot skips */
 #define EXPIRE_BITE 1000 /* jobs forgotten in one transaction */
 #define RETRY_MS 1000    /* between two tries while the store takes nothing */
 
@@ -305,13 +305,15 @@ static int take_over(struct writer *writer)
 			 "remove-table\"", writer->conf->store, writer->conf->table_name);
 		return -EPROTO;
 	}
+	/* Before anything is in it: a writer killed on the way leaves it to the next one. */
+	jobq_table_set_store(writer->table, writer->conf->durability, writer->meta.store_id);
 	if (known != writer->meta.store_id || writer->meta.seq < stats.durable)
 		rc = write_all(writer);
 	if (rc < 0)
 		return rc;
 	writer->done = stats.durable;
-	jobq_table_set_store(writer->table, writer->conf->durability, writer->meta.store_id);
 	let_ids(writer);
+	jobq_table_kick(writer->table); /* the last one may have been killed before it woke them */
 	return 0;
 }
 

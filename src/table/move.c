@@ -17,12 +17,6 @@ void wake_slot(struct jobq_table *table)
 	}
 }
 
-void jobq_table_kick(struct jobq_table *table)
-{
-	atomic_fetch_add(&table->header->work, 1);
-	jobq_futex_wake(&table->header->work, INT_MAX);
-}
-
 /* ---- submit --------------------------------------------------------------- */
 
 /* One try, with the lock. -ENOSPC: memory has to be found first. */

@@ -9,6 +9,8 @@
 
 #include "table/table.h"
 
+#define KICK_BITE 1024 /* jobs looked at under one lock */
+
 void wake_waiters(struct record *record)
 {
 	if (atomic_load(&record->waiters) > 0)
@@ -75,6 +77,24 @@ int jobq_table_await_stored(struct jobq_table *table, uint64_t id, int64_t deadl
 		slept = jobq_futex_wait(&record->seq, seq, deadline);
 	count_waiter(table, id, UINT32_MAX);
 	return rc == -EINPROGRESS ? -ETIMEDOUT : rc;
+}
+
+void jobq_table_kick(struct jobq_table *table)
+{
+	struct header *header = table->header;
+
+	atomic_fetch_add(&header->work, 1);
+	jobq_futex_wake(&header->work, INT_MAX);
+	jobq_table_nudge_writer(table);
+	for (size_t at = 0; at < RING_SIZE; at += KICK_BITE) {
+		table_lock(table);
+		for (size_t i = at; i < at + KICK_BITE; i++) {
+			struct record *record = record_find(table, table->ring[i]);
+			if (record != NULL)
+				wake_waiters(record);
+		}
+		table_unlock(table);
+	}
 }
 
 void jobq_table_interrupt(_Atomic uint32_t *stop)
