@@ -395,7 +395,12 @@ class Client(threading.Thread):
             def answered(intent=intent):
                 self.send(intent)
                 return intent.id
-            wait_until(answered, RECOVERY, f"an answer to key {intent.key}")
+            try:
+                wait_until(answered, RECOVERY, f"an answer to key {intent.key}")
+            except AssertionError as error:
+                raise AssertionError(f"{error}; answers: {dict(self.ledger.answers)}; "
+                                     f"violations: {self.ledger.violations[-3:]}; {intent}\n"
+                                     f"{self.service.logs()[-4000:]}") from None
 
 
 # ---- the killer ----------------------------------------------------------------
