@@ -1,6 +1,7 @@
 """The measurements of durability: against none, against the disk, and against others' queues."""
 
 import contextlib
+import importlib.util
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 from harness import (TOKEN, Bench, Front, children, free_port, interleaved, median_of,
                      median_ratio, processor_time, program, run_program, start_empty, wait_until)
 
+HERE = Path(__file__).resolve().parent
 BLOCK = b"x" * 4096
 PEERS = {"beanstalkd": "beanstalkd", "redis": "redis-server"}  # name: package and program
 
@@ -189,8 +191,8 @@ def measure_peers(stack, front, service, report, args):
     """
     The same client submits jobs of the same 200 bytes to all of them. Nobody
     takes the jobs: there are no workers of RQ and none that reserve from
-    beanstalkd, and our slots stand still. RQ's own client, in Python, is slower than
-    this one that sends the same bytes.
+    beanstalkd, and our slots stand still. To Redis it sends the bytes that RQ sends;
+    RQ's own client, in Python, is slower than that.
     """
     heading(f"peers: jobs accepted, 64 connections, {args.rounds} rounds of {args.seconds} s")
     service.hold_workers()
@@ -218,6 +220,24 @@ def measure_peers(stack, front, service, report, args):
         report.add(f"peers: jobs accepted, jobq / {label}",
                    median_ratio(got["jobq"], got[name], "rate"), least=1)
         report.add(f"peers: p99, jobq / {label}", median_ratio(got["jobq"], got[name], "p99"))
+    measure_python(targets, report, args)
+
+
+def measure_python(targets, report, args):
+    """As people do it: each server with its usual library for Python."""
+    if importlib.util.find_spec("rq") is None:
+        print("  RQ's own client: SKIPPED, for want of the package python3-rq")
+        return
+
+    def measure(name):
+        port, kind, token = (targets["jobq"][0], "jobq", [TOKEN]) if name == "jobq" \
+            else (targets["redis"][0], "rq", [])
+        return run_program(HERE / "clients.py", kind, port, args.seconds, 8, *token)
+
+    got = interleaved(args.rounds, ["jobq", "rq"], measure)
+    show(got)
+    report.add("peers: jobs accepted, jobq with requests / RQ with its own client",
+               median_ratio(got["jobq"], got["rq"], "rate"), least=1)
 
 
 def lacking():
