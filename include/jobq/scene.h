@@ -47,6 +47,7 @@ enum jobq_scene_kind { JOBQ_SCENE_SCENE, JOBQ_SCENE_RESOURCE, JOBQ_SCENE_IMPORT 
 /* One file that another names. */
 struct jobq_scene_dependency {
 	const char *path; /* as written in the file, decoded; always UTF-8 */
+	const char *uid;  /* uid://..., which counts before the path when it is known; or NULL */
 	const char *type; /* the ext_resource's type; NULL for a Resource("...") within a value */
 	uint32_t line;
 };

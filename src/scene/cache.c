@@ -110,6 +110,7 @@ static void pack(struct jobq_buf *buf, const char *path, const struct jobq_scene
 		jobq_buf_add(buf, &dependency->line, sizeof(dependency->line));
 		put_text(buf, dependency->path);
 		put_text(buf, dependency->type);
+		put_text(buf, dependency->uid);
 	}
 }
 
@@ -151,8 +152,8 @@ static bool unpack(struct source *source, struct scene_arena *arena, struct jobq
 	uint64_t head[4] = {0};
 
 	take(source, head, sizeof(head));
-	/* Each dependency takes 12 bytes at least. */
-	if (source->bad || head[0] > JOBQ_SCENE_IMPORT || head[3] > source->left / 12)
+	/* Each dependency takes 16 bytes at least. */
+	if (source->bad || head[0] > JOBQ_SCENE_IMPORT || head[3] > source->left / 16)
 		return false;
 	facts->kind = (enum jobq_scene_kind)head[0];
 	facts->format = (int64_t)head[1];
@@ -170,6 +171,7 @@ static bool unpack(struct source *source, struct scene_arena *arena, struct jobq
 		take(source, &all[i].line, sizeof(all[i].line));
 		all[i].path = take_text(source, arena);
 		all[i].type = take_text(source, arena);
+		all[i].uid = take_text(source, arena);
 		source->bad = source->bad || all[i].path == NULL;
 	}
 	return !source->bad;

@@ -129,3 +129,20 @@ enum scene_engine scene_read_engine(struct scene_arena *arena, const char *data,
 	free(reader);
 	return engine;
 }
+
+unsigned scene_read_minor(const char *data, size_t len)
+{
+	static const char name[] = "config/features=", version[] = "\"4.";
+	const char *at = memmem(data, len, name, sizeof(name) - 1);
+	const char *end = at == NULL ? NULL : memchr(at, '\n', len - (size_t)(at - data));
+	unsigned minor = 0;
+
+	if (end == NULL)
+		return 0;
+	at = memmem(at, (size_t)(end - at), version, sizeof(version) - 1);
+	if (at == NULL)
+		return 0;
+	for (at += sizeof(version) - 1; *at >= '0' && *at <= '9' && minor < 1000; at++)
+		minor = minor * 10 + (unsigned)(*at - '0');
+	return minor;
+}

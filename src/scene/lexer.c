@@ -138,7 +138,7 @@ static void minus(struct scene_lexer *lexer, struct scene_token *token)
 	int c = peek(lexer, 0);
 
 	token->kind = SCENE_TOKEN_NUMBER;
-	if (is_digit(c)) {
+	if (is_digit(c) || (lexer->godot3 && c == '.')) {
 		number(lexer);
 	} else if (!lexer->godot3 && is_letter(c)) {
 		token->kind = SCENE_TOKEN_WORD;
@@ -173,7 +173,7 @@ void scene_lexer_next(struct scene_lexer *lexer, struct scene_token *token)
 	int c = peek(lexer, 0);
 	size_t start = lexer->pos;
 
-	*token = (struct scene_token){.text = lexer->data + start};
+	*token = (struct scene_token){.text = lexer->data + start, .godot3 = lexer->godot3};
 	if (c <= 0)
 		return;
 	if (c == '"') {
@@ -208,6 +208,10 @@ void scene_lexer_next(struct scene_lexer *lexer, struct scene_token *token)
 		fail(lexer, token, start, "this character has no meaning here");
 	}
 	token->len = lexer->pos - start;
+	/* Godot pushes the byte behind these back, where a NUL means that there is none. */
+	if ((token->kind == SCENE_TOKEN_WORD || token->kind == SCENE_TOKEN_NUMBER) &&
+	    peek(lexer, 0) == '\0')
+		lexer->pos++;
 }
 
 void scene_lexer_place(const struct scene_lexer *lexer, size_t at, uint32_t *line,

@@ -160,7 +160,7 @@ char *scene_project_path(struct scene_arena *arena, const char *dir, const char 
 	*why = "it is outside the project";
 	if ((!absolute && scheme != NULL) || text[0] == '/') {
 		if (strncmp(text, "uid://", 6) == 0)
-			*why = "it is named by its uid only";
+			*why = "no file of the project has this uid";
 		return NULL;
 	}
 	char *joined = absolute ? scene_arena_copy(arena, text, strlen(text))
@@ -174,8 +174,7 @@ char *scene_project_path(struct scene_arena *arena, const char *dir, const char 
 	for (const char *at = joined + PREFIX_LEN; *at != '\0';) {
 		size_t segment = strcspn(at, "/");
 		if (segment == 2 && at[0] == '.' && at[1] == '.') {
-			if (len == 0)
-				return NULL;
+			/* Above the root is the root: so 3.x simplifies, and a relative path in 4.x. */
 			while (len > 0 && path[PREFIX_LEN + --len] != '/')
 				;
 		} else if (segment > 0 && !(segment == 1 && at[0] == '.')) {
@@ -200,8 +199,10 @@ static void find_engine(struct jobq_scene_project *project)
 
 	if (fd < 0)
 		return;
-	if (scene_project_read(fd, &stamp, &data) == 0)
+	if (scene_project_read(fd, &stamp, &data) == 0) {
 		project->engine = scene_read_engine(&arena, data, (size_t)stamp.bytes);
+		project->minor = scene_read_minor(data, (size_t)stamp.bytes);
+	}
 	scene_arena_free(&arena);
 	free(data);
 	close(fd);
@@ -235,6 +236,7 @@ void jobq_scene_project_close(struct jobq_scene_project *project)
 		return;
 	if (project->root >= 0)
 		close(project->root);
+	scene_uid_forget(project);
 	free(project);
 }
 

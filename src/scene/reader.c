@@ -22,7 +22,7 @@ static const char *text_of(struct scene_reader *reader, enum scene_field field)
 	case SCENE_VALUE_ABSENT:
 		return NULL;
 	case SCENE_VALUE_NULL:
-		return reader->lexer.godot3 ? "Null" : "<null>";
+		return "Null";
 	case SCENE_VALUE_OTHER:
 		return "";
 	default:
@@ -49,6 +49,15 @@ static int64_t number_of(const struct scene_reader *reader, enum scene_field fie
 			number = number * 10 + (c - '0');
 	}
 	return below ? -number : number;
+}
+
+/* An id: of Godot 3 a whole number, however it is written. */
+static const char *id_of(struct scene_reader *reader)
+{
+	if (!reader->lexer.godot3)
+		return text_of(reader, SCENE_FIELD_ID);
+	return scene_arena_print(reader->arena, "%lld",
+				 (long long)number_of(reader, SCENE_FIELD_ID));
 }
 
 static bool has(const struct scene_reader *reader, enum scene_field field)
@@ -164,9 +173,14 @@ static bool external(struct scene_reader *reader)
 		return false;
 	reader->exts = exts;
 	struct scene_ext *ext = &exts[reader->ext_count];
-	ext->id = text_of(reader, SCENE_FIELD_ID);
+	ext->id = id_of(reader);
 	ext->dependency.path = text_of(reader, SCENE_FIELD_PATH);
 	ext->dependency.type = text_of(reader, SCENE_FIELD_TYPE);
+	if (!reader->lexer.godot3)
+		ext->dependency.uid = text_of(reader, SCENE_FIELD_UID);
+	if (ext->dependency.uid == NULL && ext->dependency.path != NULL &&
+	    strncmp(ext->dependency.path, "uid://", 6) == 0 && !reader->lexer.godot3)
+		ext->dependency.uid = ext->dependency.path;
 	ext->dependency.line = scene_line(reader, reader->tag.at);
 	return define(reader, &reader->ext_ids, ext->id, reader->ext_count++);
 }
@@ -184,10 +198,11 @@ static bool internal(struct scene_reader *reader)
 		return false;
 	reader->subs = subs;
 	struct scene_sub *sub = &subs[reader->sub_count];
-	sub->id = text_of(reader, SCENE_FIELD_ID);
+	sub->id = id_of(reader);
 	sub->type = text_of(reader, SCENE_FIELD_TYPE);
 	sub->line = scene_line(reader, reader->tag.at);
-	if (!define(reader, &reader->sub_ids, sub->id, reader->sub_count++) || !body(reader, &end))
+	if (sub->type == NULL || !scene_class_check(reader, sub->type, reader->tag.at, false) ||
+	    !define(reader, &reader->sub_ids, sub->id, reader->sub_count++) || !body(reader, &end))
 		return false;
 	return !end || scene_fail(reader, reader->lexer.pos,
 				  "the file ends within a sub_resource");
@@ -346,6 +361,11 @@ int scene_read(struct scene_arena *arena, const char *data, size_t len, enum sce
 		scene_lexer_place(&reader->lexer, reader->error_at, &out->line, &out->column);
 	} else if (validate && !arena->failed) {
 		scene_validate(reader, out);
+	}
+	if (reader->unknown != NULL) {
+		out->unknown = reader->unknown;
+		scene_lexer_place(&reader->lexer, reader->unknown_at, &out->unknown_line,
+				  &out->unknown_column);
 	}
 	free(reader);
 	return arena->failed ? -ENOMEM : 0;

@@ -12,7 +12,7 @@
 #include "scene/scene.h"
 
 #define REGION_MAGIC UINT64_C(0x6568636163717401)
-#define REGION_VERSION 1u
+#define REGION_VERSION 2u
 #define REGION_NONE UINT32_MAX
 #define REGION_BLOCK 256u
 

@@ -30,6 +30,7 @@ struct loader {
 	struct item *items;
 	size_t count;
 	struct scene_map paths;
+	bool uids_fresh; /* this load has looked whether they still are */
 };
 
 static bool ends(const char *path, const char *suffix)
@@ -58,6 +59,8 @@ static bool fits(const struct jobq_scene_project *project, const char *path, con
 		return true;
 	if (ends(path, ".tres"))
 		return strcmp(type, "PackedScene") != 0;
+	if (project->engine == SCENE_ENGINE_3 && (ends(path, ".ttf") || ends(path, ".otf")))
+		return strcmp(type, "DynamicFontData") == 0; /* Godot 4 imports them */
 	if (!ends(path, ".tscn") && !ends(path, ".gd"))
 		return true;
 	for (size_t i = 0; i < JOBQ_LENGTH(bases) && project->engine != SCENE_ENGINE_3; i++) {
@@ -123,6 +126,31 @@ static const char *sentence(struct loader *loader, const struct scene_reading *r
 }
 
 /*
+ * A class that is not known is an error where all classes should be: without
+ * extensions, and of an engine that is no newer than the list.
+ */
+static void judge_class(struct loader *loader, struct scene_reading *reading)
+{
+	const struct jobq_scene_project *project = loader->project;
+
+	if (reading->unknown == NULL || reading->error != NULL)
+		return;
+	if (project->engine == SCENE_ENGINE_4 && project->minor <= SCENE_CLASSES_MINOR &&
+	    !scene_uid_extended(loader->project)) {
+		reading->error = scene_arena_print(
+			loader->arena, "there is no class %s in Godot 4, and no extension in the project",
+			reading->unknown);
+		reading->line = reading->unknown_line;
+		reading->column = reading->unknown_column;
+	} else if ((loader->how & JOBQ_SCENE_VALIDATE) != 0) {
+		scene_arena_add_text(loader->arena, &reading->warnings,
+				     scene_arena_print(loader->arena,
+						       "line %u: the class %s is none of Godot's own",
+						       reading->unknown_line, reading->unknown));
+	}
+}
+
+/*
  * Gets the facts of an open text file, from the cache or by parsing. Returns 0,
  * or a negative errno; *why is set when the text is broken.
  */
@@ -142,6 +170,7 @@ static int learn(struct loader *loader, struct item *item, int fd, const char **
 		int error = parse(loader, fd, item->path, &item->stamp, &reading);
 		if (error < 0)
 			return error;
+		judge_class(loader, &reading);
 		*facts = reading.facts;
 		item->parsed = true;
 	}
@@ -212,6 +241,47 @@ static const char *stand_in(struct loader *loader, const char *path, int *error)
 	return path;
 }
 
+static bool exists(struct loader *loader, const char *path)
+{
+	struct jobq_scene_stamp stamp;
+	int error = 0;
+	const char *file = stand_in(loader, path, &error);
+
+	return file != NULL && (file != path || jobq_scene_stat(loader->project, path, &stamp) == 0);
+}
+
+/* The path that the dependency's uid stands for, as a copy, if there is such a file. */
+static char *of_uid(struct loader *loader, const struct jobq_scene_dependency *d, bool thorough)
+{
+	const char *path = scene_uid_path(loader->project, d->uid, !loader->uids_fresh, thorough);
+	char *copy = path != NULL ? scene_arena_copy(loader->arena, path, strlen(path)) : NULL;
+
+	loader->uids_fresh = true;
+	if (copy == NULL || strcmp(copy, d->path) == 0) /* mostly they agree */
+		return copy;
+	return exists(loader, copy) ? copy : NULL;
+}
+
+/*
+ * Where a dependency is. A uid that is known counts before the path; one that
+ * is not is looked for only when there is nothing at the path.
+ */
+static char *place_of(struct loader *loader, const struct item *item,
+		      const struct jobq_scene_dependency *d, const char **why)
+{
+	char *path = d->uid != NULL ? of_uid(loader, d, false) : NULL;
+
+	if (path != NULL)
+		return path;
+	char *dir = scene_arena_copy(loader->arena, item->path,
+				     (size_t)(strrchr(item->path, '/') + 1 - item->path));
+	path = dir == NULL ? NULL : scene_project_path(loader->arena, dir, d->path, why);
+	if (d->uid == NULL || (path != NULL && exists(loader, path)))
+		return path;
+	char *found = of_uid(loader, d, true);
+	return found != NULL ? found : path;
+}
+
 /* The path of an item's next dependency; NULL when there is none to be followed. */
 static const char *dependency(struct loader *loader, struct item *item)
 {
@@ -223,11 +293,9 @@ static const char *dependency(struct loader *loader, struct item *item)
 		return scene_arena_copy(loader->arena, item->path,
 					(size_t)(strrchr(item->path, '.') - item->path));
 	const struct jobq_scene_dependency *d = &item->facts->dependencies[index];
-	char *dir = scene_arena_copy(loader->arena, item->path,
-				     (size_t)(strrchr(item->path, '/') + 1 - item->path));
-	char *path = dir == NULL ? NULL : scene_project_path(loader->arena, dir, d->path, &why);
+	char *path = place_of(loader, item, d, &why);
 	if (path == NULL) {
-		if (dir != NULL)
+		if (!loader->arena->failed)
 			miss(loader, d->path, item->path, why);
 		return NULL;
 	}

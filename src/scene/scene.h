@@ -69,6 +69,7 @@ struct scene_token {
 	enum scene_token_kind kind;
 	char mark;
 	bool escaped;     /* a string that has a backslash in it */
+	bool godot3;      /* whose file it is: says how bytes become text */
 	const char *text; /* in the input; of a string what is between the quotes */
 	size_t len;
 };
@@ -166,6 +167,8 @@ struct scene_reader {
 	size_t node_count;
 	struct jobq_scene_dependency *inlined; /* Resource("...") */
 	size_t inlined_count;
+	const char *unknown; /* the first class that is not known, or NULL */
+	size_t unknown_at;
 	int64_t load_steps; /* -1 when the header has none */
 	size_t stray;       /* where text without `=` stands before a bracket, else 0 */
 	char property[64];  /* the name before the last `=`, cut to fit */
@@ -180,6 +183,8 @@ struct scene_reading {
 	struct jobq_scene_facts facts;
 	const char *error; /* NULL, or a sentence */
 	uint32_t line, column;
+	const char *unknown; /* a class, of Godot 4, that only an extension or a newer one can have */
+	uint32_t unknown_line, unknown_column;
 	struct jobq_scene_texts errors, warnings; /* with `validate` */
 };
 
@@ -200,6 +205,8 @@ int scene_read_import(struct scene_arena *arena, const char *data, size_t len,
 
 /* Whether project.godot is of Godot 3 or 4; BY_FORMAT when it does not say. */
 enum scene_engine scene_read_engine(struct scene_arena *arena, const char *data, size_t len);
+/* N when project.godot was last saved by Godot 4.N, else 0. */
+unsigned scene_read_minor(const char *data, size_t len);
 
 /* Sets the reader's error, if there is none yet. Returns false. */
 bool scene_fail(struct scene_reader *reader, size_t at, const char *text);
@@ -213,6 +220,14 @@ bool scene_is_mark(const struct scene_token *token, char mark);
 size_t scene_place(const struct scene_reader *reader, const struct scene_token *token);
 /* Reads one value. False: reader->error is set. */
 bool scene_value_read(struct scene_reader *reader, struct scene_value *value);
+
+#define SCENE_CLASSES_MINOR 7 /* the last Godot 4.N whose resources are all known */
+/*
+ * Whether the engine can make an object of the class: a resource, or anything with
+ * `any`. One of Godot 4 that is not known may be an extension's: the first of these
+ * is noted in the reader. False: reader->error is set.
+ */
+bool scene_class_check(struct scene_reader *reader, const char *name, size_t at, bool any);
 
 enum scene_step { SCENE_STEP_FAILED, SCENE_STEP_END, SCENE_STEP_TAG, SCENE_STEP_PROPERTY };
 /*
@@ -238,7 +253,9 @@ struct jobq_scene_project {
 	uint64_t device;
 	bool walk; /* openat2(2) is not to be had */
 	enum scene_engine engine;
+	unsigned minor; /* of Godot 4, as config/features says; 0: it does not */
 	const struct jobq_list *blacklist;
+	struct scene_uids *uids; /* NULL: not asked for yet */
 };
 
 /*
@@ -264,6 +281,18 @@ void scene_project_preload(int fd, uint64_t bytes);
  */
 char *scene_project_path(struct scene_arena *arena, const char *dir, const char *text,
 			 const char **why);
+
+/*
+ * The res:// path that `uid` stands for, borrowed until the next call, or NULL.
+ * `fresh`: look first whether the cache file is still the one that was read.
+ * `thorough`: when it is not in there, look through the project's files.
+ */
+const char *scene_uid_path(struct jobq_scene_project *project, const char *uid, bool fresh,
+			   bool thorough);
+/* Whether a file of the project declares a GDExtension, which brings classes. */
+bool scene_uid_extended(struct jobq_scene_project *project);
+/* Gives back what the project knows of uids. */
+void scene_uid_forget(struct jobq_scene_project *project);
 
 /* ---- cache ------------------------------------------------------------------- */
 

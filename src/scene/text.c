@@ -54,6 +54,17 @@ static uint32_t get(const unsigned char **from, const unsigned char *end)
 	return code;
 }
 
+/* Whether all of it is UTF-8: U+FFFD may be there itself, too. */
+static bool is_utf8(const unsigned char *from, const unsigned char *end)
+{
+	while (from < end) {
+		const unsigned char *at = from;
+		if (get(&from, end) == REPLACEMENT && from - at != 3)
+			return false;
+	}
+	return true;
+}
+
 /* The digits behind \u or \U; the lexer has checked that they are there. */
 static uint32_t hex(const unsigned char **from, int digits)
 {
@@ -102,13 +113,15 @@ char *scene_lexer_text(const struct scene_token *token, struct scene_arena *aren
 		high += from[i] >= 0x80;
 	if (high == 0 && !token->escaped)
 		return scene_arena_copy(arena, token->text, token->len);
+	/* Godot 3 takes what is no UTF-8 for Latin-1, as a whole. */
+	bool latin = token->godot3 && high > 0 && !is_utf8(from, end);
 	/* A byte that is replaced takes three. */
 	char *text = scene_arena_get(arena, token->len + 2 * high + 2 * token->len * token->escaped + 1);
 	if (text == NULL)
 		return NULL;
 	char *out = text;
 	while (from < end) {
-		uint32_t code = get(&from, end);
+		uint32_t code = latin ? *from++ : get(&from, end);
 		if (code == '\\' && token->escaped && from < end)
 			code = escape(&from, end);
 		out = put(out, code);

@@ -173,7 +173,7 @@ static bool resource(struct scene_reader *reader)
 {
 	struct scene_token token;
 	bool seen[2] = {false, false}; /* a path, a uid */
-	const char *path = NULL;
+	const char *named[2] = {NULL, NULL};
 	size_t start = reader->lexer.pos;
 
 	do {
@@ -184,8 +184,7 @@ static bool resource(struct scene_reader *reader)
 		if (seen[uid] || (uid && reader->lexer.godot3))
 			return scene_fail(reader, start, "Resource() takes one path and one uid");
 		seen[uid] = true;
-		if (!uid || path == NULL)
-			path = scene_lexer_text(&token, reader->arena);
+		named[uid] = scene_lexer_text(&token, reader->arena);
 		scene_lexer_next(&reader->lexer, &token);
 	} while (scene_is_mark(&token, ',') && !reader->lexer.godot3);
 	if (!scene_is_mark(&token, ')'))
@@ -196,7 +195,9 @@ static bool resource(struct scene_reader *reader)
 		return false;
 	reader->inlined = all;
 	all[reader->inlined_count++] = (struct jobq_scene_dependency){
-		.path = path, .line = scene_line(reader, start)};
+		.path = named[0] != NULL ? named[0] : named[1],
+		.uid = named[1],
+		.line = scene_line(reader, start)};
 	return true;
 }
 
@@ -267,6 +268,9 @@ static enum outcome object(struct scene_reader *reader, size_t *depth)
 		scene_unfit(reader, &token, "the name of a class");
 		return FAILED;
 	}
+	char *class = scene_arena_copy(reader->arena, token.text, token.len);
+	if (class == NULL || !scene_class_check(reader, class, scene_place(reader, &token), true))
+		return FAILED;
 	return scene_expect(reader, ',') ? push(reader, depth, IN_OBJECT) : FAILED;
 }
 

@@ -50,20 +50,24 @@ static inline int fixture_remove(void **state)
 	return nftw(fixture_root, fixture_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* Writes a file, with its directory when that has one level. */
-static inline void fixture_write(const char *name, const char *text)
+/* Writes a file, with the directories that it is in. */
+static inline void fixture_write_bytes(const char *name, const void *bytes, size_t len)
 {
-	const char *slash = strchr(name, '/');
+	char dir[64];
 
-	if (slash != NULL) {
-		char dir[64];
+	for (const char *slash = strchr(name, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
 		snprintf(dir, sizeof(dir), "%.*s", (int)(slash - name), name);
 		mkdir(fixture_path(dir), 0755);
 	}
 	FILE *file = fopen(fixture_path(name), "w");
 	assert_non_null(file);
-	fputs(text, file);
+	assert_int_equal(fwrite(bytes, 1, len, file), len);
 	fclose(file);
+}
+
+static inline void fixture_write(const char *name, const char *text)
+{
+	fixture_write_bytes(name, text, strlen(text));
 }
 
 #endif

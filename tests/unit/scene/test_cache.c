@@ -54,8 +54,10 @@ static struct jobq_scene_facts facts_of(uint64_t number, size_t dependencies)
 	facts.dependencies = scene_arena_get(&arena, dependencies * sizeof(facts.dependencies[0]));
 	for (size_t i = 0; i < dependencies; i++)
 		facts.dependencies[i] = (struct jobq_scene_dependency){
-			scene_arena_print(&arena, "res://some/where/file%zu.gd", i), "Script",
-			(uint32_t)i};
+			.path = scene_arena_print(&arena, "res://some/where/file%zu.gd", i),
+			.uid = i % 2 == 0 ? "uid://abc" : NULL,
+			.type = "Script",
+			.line = (uint32_t)i};
 	return facts;
 }
 

@@ -128,8 +128,9 @@ static void paths_are_resolved(void **state)
 	(void)state;
 	expect_path("res://d/", "a.gd", "res://d/a.gd");
 	expect_path("res://d/", "../a.gd", "res://a.gd");
-	expect_path("res://d/", "../../a.gd", NULL);
-	expect_path("res://", "res://../a.gd", NULL);
+	expect_path("res://d/", "../../a.gd", "res://a.gd"); /* above the root is the root */
+	expect_path("res://", "res://../a.gd", "res://a.gd");
+	expect_path("res://", "res://x/../../../etc/passwd", "res://etc/passwd");
 	expect_path("res://", "res://x//./y/../z", "res://x/z");
 	expect_path("res://", "res://x\\y", "res://x/y");
 	expect_path("res://", "uid://abc", NULL);

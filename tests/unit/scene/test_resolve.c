@@ -77,20 +77,120 @@ static void names_all_that_is_missing(void **state)
 	fixture_write("secret/s.gd", "");
 	fixture_write("broken.tres", "[gd_resource type=\"A\" format=2]\n[resource]\nx = \n");
 	write_scene("m.tscn", NEED("none.gd", "Script") NEED("broken.tres", "A")
-			      NEED("secret/s.gd", "Script") NEED("../../etc/passwd", "Script")
-			      NEED("uid://abc", "Script") NEED("m2.tscn", "PackedScene"));
+			      NEED("secret/s.gd", "Script") NEED("/etc/passwd", "Script")
+			      NEED("uid://abc", "Script") NEED("m2.tscn", "PackedScene")
+			      NEED("../../etc/passwd", "Script"));
 	write_scene("m2.tscn", NEED("None.gd", "Script"));
 	assert_non_null(load_scene("res://m.tscn", cache, 0));
-	assert_int_equal(load.missing_count, 6);
+	assert_int_equal(load.missing_count, 7);
 	assert_string_equal(load.missing[0].path, "res://none.gd");
 	assert_string_equal(load.missing[0].needed_by, "res://m.tscn");
 	assert_string_equal(load.missing[2].why, "it is blacklisted");
 	assert_string_equal(load.missing[3].why, "it is outside the project");
 	assert_string_equal(load.missing[5].needed_by, "res://m2.tscn");
+	assert_string_equal(load.missing[6].path, "res://etc/passwd"); /* the root is its own parent */
+	assert_string_equal(load.missing[6].why, "it does not exist");
 	assert_int_equal(load.kept.count, 0);
 	assert_non_null(load_scene("res://nowhere.tscn", cache, 0));
 	assert_int_equal(load.reason, -ENOENT);
 	assert_null(load.facts);
+}
+
+/* A project of Godot 4, opened anew: what is known of uids is known by the handle. */
+static struct jobq_scene_project *open_godot4(const char *more)
+{
+	struct jobq_scene_project *opened;
+	char text[256];
+
+	snprintf(text, sizeof(text), "config_version=5\n[application]\n%s\n", more);
+	fixture_write("project.godot", text);
+	assert_int_equal(jobq_scene_project_open(&opened, fixture_root, NULL), 0);
+	return opened;
+}
+
+static const char *load_in(struct jobq_scene_project *in, const char *path, unsigned how)
+{
+	jobq_scene_load_free(&load);
+	assert_int_equal(jobq_scene_load(in, NULL, path, how, &load), 0);
+	return load.error;
+}
+
+#define NEED4(uid, path)                                                                           \
+	"[ext_resource type=\"Script\" uid=\"" uid "\" path=\"" path "\" id=\"1\"]\n"
+#define SCENE4(needs) "[gd_scene format=3]\n" needs "[node name=\"R\" type=\"Node\"]\n"
+
+static void finds_files_by_uid(void **state)
+{
+	(void)state;
+	fixture_write("moved/script.gd", "extends Node\n");
+	fixture_write("moved/script.gd.uid", "uid://bx2c\n");
+	fixture_write("other.gd", "extends Node\n");
+	fixture_write("u.tscn", SCENE4(NEED4("uid://bx2c", "res://script.gd")));
+	fixture_write("o.tscn", SCENE4(NEED4("uid://none", "res://other.gd")));
+	fixture_write("n.tscn", SCENE4(NEED4("uid://none", "res://none.gd")));
+	fixture_write("only.tscn",
+		      SCENE4("[ext_resource type=\"Script\" path=\"uid://bx2c\" id=\"1\"]\n"));
+	struct jobq_scene_project *in = open_godot4("");
+	assert_null(load_in(in, "res://u.tscn", 0));
+	assert_string_equal(load.files[1].path, "res://moved/script.gd");
+	assert_null(load_in(in, "res://o.tscn", 0));
+	assert_non_null(load_in(in, "res://n.tscn", 0));
+	assert_string_equal(load.missing[0].path, "res://none.gd");
+	assert_null(load_in(in, "res://only.tscn", 0));
+	assert_string_equal(load.files[1].path, "res://moved/script.gd");
+	jobq_scene_project_close(in);
+}
+
+/* The editor's cache file counts before the path, but not before the files that are there. */
+static void believes_the_uid_cache(void **state)
+{
+	/* uid://bx2c is ((1 * 34 + 23) * 34 + 27) * 34 + 2 = 66812 = 0x104fc. */
+	static const char bytes[] = "\2\0\0\0"
+				    "\xfc\x04\1\0\0\0\0\0" "\xe\0\0\0" "res://there.gd"
+				    "\1\0\0\0\0\0\0\0" "\xff\0\0\0" "cut short";
+	(void)state;
+	fixture_write("script.gd", "extends Node\n");
+	fixture_write("u.tscn", SCENE4(NEED4("uid://bx2c", "res://script.gd")));
+	struct jobq_scene_project *in = open_godot4("");
+	assert_null(load_in(in, "res://u.tscn", 0));
+	assert_string_equal(load.files[1].path, "res://script.gd");
+	fixture_write_bytes(".godot/uid_cache.bin", bytes, sizeof(bytes) - 1);
+	assert_null(load_in(in, "res://u.tscn", 0));
+	assert_string_equal(load.files[1].path, "res://script.gd"); /* no other.gd is there */
+	fixture_write("there.gd", "extends Node\n");
+	assert_null(load_in(in, "res://u.tscn", 0));
+	assert_string_equal(load.files[1].path, "res://there.gd");
+	jobq_scene_project_close(in);
+}
+
+static void knows_classes(void **state)
+{
+#define SUB4(class) SCENE4("[sub_resource type=\"" class "\" id=\"1\"]\n")
+	(void)state;
+	fixture_write("good.tscn", SUB4("BoxShape3D"));
+	fixture_write("node.tscn", SUB4("Node"));
+	fixture_write("abstract.tscn", SUB4("Material"));
+	fixture_write("strange.tscn", SUB4("NoSuchClass"));
+	fixture_write("case.tscn", SUB4("boxShape3D"));
+	struct jobq_scene_project *in = open_godot4("config/features=PackedStringArray(\"4.4\")");
+	assert_null(load_in(in, "res://good.tscn", 0));
+	assert_non_null(strstr(load_in(in, "res://node.tscn", 0), "is no resource"));
+	assert_non_null(strstr(load_in(in, "res://abstract.tscn", 0), "is abstract"));
+	assert_non_null(strstr(load_in(in, "res://strange.tscn", 0), "no class NoSuchClass"));
+	assert_non_null(strstr(load.error, "line 2, column 1"));
+	assert_non_null(load_in(in, "res://case.tscn", 0));
+	jobq_scene_project_close(in);
+	/* A newer engine may have it, ... */
+	in = open_godot4("config/features=PackedStringArray(\"4.99\")");
+	assert_null(load_in(in, "res://strange.tscn", JOBQ_SCENE_VALIDATE));
+	assert_int_equal(load.warnings.count, 2); /* it is not used, either */
+	assert_non_null(load_in(in, "res://node.tscn", 0));
+	jobq_scene_project_close(in);
+	/* ... or an extension. */
+	fixture_write("addons/x/x.gdextension", "[configuration]\n");
+	in = open_godot4("config/features=PackedStringArray(\"4.4\")");
+	assert_null(load_in(in, "res://strange.tscn", 0));
+	jobq_scene_project_close(in);
 }
 
 static void finds_cycles(void **state)
@@ -188,6 +288,9 @@ int main(void)
 		cmocka_unit_test(follows_everything_once),
 		cmocka_unit_test(names_all_that_is_missing),
 		cmocka_unit_test(finds_cycles),
+		cmocka_unit_test(finds_files_by_uid),
+		cmocka_unit_test(believes_the_uid_cache),
+		cmocka_unit_test(knows_classes),
 		cmocka_unit_test(takes_what_stands_in),
 		cmocka_unit_test(second_load_parses_nothing),
 		cmocka_unit_test(bombs_and_chains),
