@@ -45,6 +45,13 @@ bool jobq_conf_load(struct jobq_conf *conf, const char *file, char *const *setti
  */
 bool jobq_conf_check_project(const struct jobq_conf *conf, struct jobq_buf *errors);
 
+/*
+ * The name of the shared memory with the scene cache, which goes with the table.
+ * For jobqd, which makes it, its slots and jobqctl.
+ */
+#define JOBQ_CONF_CACHE_NAME 256 /* bytes it takes, whatever the table's name */
+void jobq_conf_cache_name(const struct jobq_conf *conf, char into[JOBQ_CONF_CACHE_NAME]);
+
 void jobq_conf_free(struct jobq_conf *conf);
 
 /* Adds a line an option: name, default, sentence; for `--help`. */

@@ -143,6 +143,11 @@ bool jobq_conf_check_project(const struct jobq_conf *conf, struct jobq_buf *erro
 	return true;
 }
 
+void jobq_conf_cache_name(const struct jobq_conf *conf, char into[JOBQ_CONF_CACHE_NAME])
+{
+	snprintf(into, JOBQ_CONF_CACHE_NAME, "%s-scenes", conf->table_name);
+}
+
 void jobq_conf_free(struct jobq_conf *conf)
 {
 	for (size_t i = 0; i < JOBQ_LENGTH(options); i++)

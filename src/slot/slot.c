@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -37,18 +36,13 @@ static void set_signals(void)
 	signal(SIGALRM, SIG_DFL); /* the job's time is up: see slot_job_run() */
 }
 
-void slot_cache_name(const struct jobq_conf *conf, char *into, size_t room)
-{
-	snprintf(into, room, "%s-scenes", conf->table_name);
-}
-
 static struct jobq_scene_cache *attach_cache(const struct jobq_conf *conf)
 {
-	char name[256];
+	char name[JOBQ_CONF_CACHE_NAME];
 	struct stat st;
 	struct jobq_scene_cache *cache = NULL;
 
-	slot_cache_name(conf, name, sizeof(name));
+	jobq_conf_cache_name(conf, name);
 	int fd = shm_open(name, O_RDWR | O_CLOEXEC, 0);
 	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0) {
 		size_t size = (size_t)st.st_size;
@@ -66,11 +60,11 @@ static struct jobq_scene_cache *attach_cache(const struct jobq_conf *conf)
 
 int jobq_slot_cache_create(const struct jobq_conf *conf, struct jobq_buf *why)
 {
-	char name[256];
+	char name[JOBQ_CONF_CACHE_NAME];
 	struct stat st;
 	int rc = 0;
 
-	slot_cache_name(conf, name, sizeof(name));
+	jobq_conf_cache_name(conf, name);
 	int fd = shm_open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0 || fstat(fd, &st) < 0) {
 		rc = -errno;

@@ -137,6 +137,20 @@ static void project_must_be_a_directory(void **state)
 	assert_true(jobq_conf_check_project(&conf, &errors));
 }
 
+static void cache_is_named_after_the_table(void **state)
+{
+	char setting[256], name[JOBQ_CONF_CACHE_NAME];
+	(void)state;
+	assert_true(load("table_name = /mine\n", NULL));
+	jobq_conf_cache_name(&conf, name);
+	assert_string_equal(name, "/mine-scenes");
+	jobq_conf_free(&conf);
+	snprintf(setting, sizeof(setting), "table_name = /%0199d", 0); /* the longest */
+	assert_true(load("", setting));
+	jobq_conf_cache_name(&conf, name);
+	assert_int_equal(strlen(name), 200 + strlen("-scenes"));
+}
+
 static void help_names_every_option(void **state)
 {
 	(void)state;
@@ -155,6 +169,7 @@ int main(void)
 		cmocka_unit_test_teardown(every_error_is_reported, clear),
 		cmocka_unit_test_teardown(file_must_be_there, clear),
 		cmocka_unit_test_teardown(project_must_be_a_directory, clear),
+		cmocka_unit_test_teardown(cache_is_named_after_the_table, clear),
 		cmocka_unit_test_teardown(help_names_every_option, clear),
 	};
 	return cmocka_run_group_tests(tests, make_file, remove_file);
