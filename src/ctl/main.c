@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "ctl/ctl.h"
 
@@ -61,13 +62,27 @@ static int show(const struct jobq_conf *conf, char *const *words)
 	return 0;
 }
 
+/*
+ * The table goes first: while a jobqd owns it both stay. Either may be missing,
+ * after a removal that was cut short.
+ */
 static int remove_table(const struct jobq_conf *conf, char *const *words)
 {
+	char cache[JOBQ_CONF_CACHE_NAME];
 	struct jobq_buf why = {0};
 
 	(void)words;
 	int rc = jobq_table_remove(conf->table_name, &why);
 
+	if (rc == 0 || rc == -ENOENT) {
+		jobq_conf_cache_name(conf, cache);
+		if (shm_unlink(cache) == 0) {
+			rc = 0;
+		} else if (errno != ENOENT) {
+			rc = -errno;
+			jobq_buf_addf(&why, "shared memory %s: %s", cache, strerror(errno));
+		}
+	}
 	if (rc < 0)
 		fprintf(stderr, "jobqctl: %s\n", why.len > 0 ? why.data : strerror(-rc));
 	jobq_buf_free(&why);
@@ -86,7 +101,7 @@ static const struct command {
 	 "check table and store against each other; exit 1 when they disagree"},
 	{"backup", "FILE", ctl_backup, "write a consistent copy of the store to FILE"},
 	{"remove-table", "", remove_table,
-	 "remove the job table while jobqd is down; jobs that are stored come back with it"},
+	 "remove job table and scene cache while jobqd is down; jobs that are stored come back"},
 };
 
 static void print_help(void)

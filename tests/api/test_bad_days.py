@@ -706,6 +706,7 @@ class Bare:
     def __init__(self, project, directory):
         self.name = f"/jobq-test-{secrets.token_hex(8)}"
         self.path = Path(f"/dev/shm{self.name}")
+        self.cache = Path(f"{self.path}-scenes")
         self.config = directory / "jobq.conf"
         self.config.write_text(f"project = {project}\nwhitelist = res://\ntable_max = 8M\n"
                                f"table_name = {self.name}\nscene_cache_size = 1M\n"
@@ -893,23 +894,36 @@ def test_workers_of_dead_supervisors_leave(bare):
 
 def test_scene_cache_that_is_none_is_made_anew(bare):
     bare.end(bare.start())
-    cache = Path(f"{bare.path}-scenes")
-    size = cache.stat().st_size
+    size = bare.cache.stat().st_size
     for content in (b"x" * size, b"x" * 100, b""):
-        cache.write_bytes(content)
+        bare.cache.write_bytes(content)
         bare.end(bare.start())
-        assert cache.stat().st_size == size
+        assert bare.cache.stat().st_size == size
 
 
 def test_remove_table_refuses_while_it_is_used(bare):
     process = bare.start()
     done = bare.ctl("remove-table")
     assert done.returncode == 1 and "owned by another jobqd" in done.stderr
-    assert bare.ctl("check").returncode == 0
+    assert bare.ctl("check").returncode == 0 and bare.cache.exists()
     bare.end(process)
     assert bare.ctl("remove-table").returncode == 0
     done = bare.ctl("remove-table")
     assert done.returncode == 1 and "No such file" in done.stderr
+
+
+@pytest.mark.parametrize("lacking", [None, "table", "cache"])
+def test_remove_table_removes_table_and_cache(bare, lacking):
+    """Or the one of both that is there."""
+    bare.end(bare.start())
+    assert bare.path.exists() and bare.cache.exists()
+    if lacking is not None:
+        {"table": bare.path, "cache": bare.cache}[lacking].unlink()
+    done = bare.ctl("remove-table")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not list(Path("/dev/shm").glob(f"{bare.name[1:]}*"))
+    bare.end(bare.start())
+    assert bare.path.exists() and bare.cache.exists()
 
 
 # ---- two of a kind ---------------------------------------------------------------
