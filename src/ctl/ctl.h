@@ -12,6 +12,7 @@
 /* Attaches to the configured table; says on standard error why it cannot. */
 int ctl_attach(const struct jobq_conf *conf, struct jobq_table **table);
 
+int ctl_cache(const struct jobq_conf *conf, char *const *words);
 int ctl_fsck(const struct jobq_conf *conf, char *const *words);
 int ctl_backup(const struct jobq_conf *conf, char *const *words);
 

@@ -96,6 +96,7 @@ static const struct command {
 	const char *sentence;
 } commands[] = {
 	{"show", "", show, "print the job table's numbers"},
+	{"cache", "", ctl_cache, "print the scene cache's numbers"},
 	{"check", "", check, "check the job table's invariants; exit 1 when one is broken"},
 	{"fsck", "", ctl_fsck,
 	 "check table and store against each other; exit 1 when they disagree"},

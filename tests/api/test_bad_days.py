@@ -897,8 +897,12 @@ def test_scene_cache_that_is_none_is_made_anew(bare):
     size = bare.cache.stat().st_size
     for content in (b"x" * size, b"x" * 100, b""):
         bare.cache.write_bytes(content)
+        done = bare.ctl("cache")
+        assert done.returncode == 2 and done.stdout == ""
+        assert ("is not a scene cache" if content else "there is no scene cache") in done.stderr
         bare.end(bare.start())
         assert bare.cache.stat().st_size == size
+        assert bare.ctl("cache").stdout.startswith("entries 0\nbytes 0\nroom ")
 
 
 def test_remove_table_refuses_while_it_is_used(bare):

@@ -39,7 +39,7 @@ def test_help_names_everything(name, option):
             line, = re.findall(rf"^  {each} .*$", done.stdout, re.M)
             assert not default or line.endswith(f" [{default}]"), line
     else:
-        for each in ("show", "check", "remove-table"):
+        for each in ("show", "cache", "check", "remove-table"):
             assert re.search(rf"^  {each} +\w", done.stdout, re.M)
     assert max(map(len, done.stdout.splitlines())) < 200
 
@@ -70,9 +70,12 @@ def test_jobqctl_needs_one_command_that_it_knows():
 
 def test_jobqctl_without_a_table_says_so(configured):
     config = configured("table_name = /jobq-test-that-is-not-there\n")
-    for command in ("show", "check"):
+    for command in ("show", "cache", "check"):
         done = program("jobqctl", "-c", config, command)
         assert done.returncode == 2 and "is jobqd running?" in done.stderr
+        assert done.stdout == ""
+    assert "there is no scene cache /jobq-test-that-is-not-there-scenes" in \
+        program("jobqctl", "-c", config, "cache").stderr
 
 
 # ---- configuration ---------------------------------------------------------------

@@ -91,6 +91,24 @@ def test_load_puts_into_the_cache_and_validate_does_not(own_service):
     assert cached("res://a.tscn") is True, "what a scene needs is cached with it"
 
 
+def test_jobqctl_counts_the_cache(own_service):
+    service = own_service()
+
+    def numbers():
+        done = service.ctl("cache")
+        assert done.returncode == 0 and done.stderr == ""
+        return {name: int(value) for name, value in map(str.split, done.stdout.splitlines())}
+    empty = numbers()
+    assert list(empty) == ["entries", "bytes", "room", "hits", "misses", "evictions", "resets"]
+    assert empty["room"] > 0 and sum(empty.values()) == empty["room"]
+    batch(service, ("load", "res://levels/one.tscn"))
+    once = numbers()
+    assert once == empty | {"entries": 2, "misses": 2, "bytes": once["bytes"]}
+    assert 0 < once["bytes"] < once["room"]
+    batch(service, ("load", "res://levels/one.tscn"))
+    assert numbers() == once | {"hits": 2}
+
+
 def test_transactional_stops_and_rolls_back(own_service):
     service = own_service()
     batch(service, ("load", "res://c.tscn"))
