@@ -40,4 +40,5 @@ jobq_api_SOURCES = %D%/api/main.c
 jobq_api_LDADD = $(LDADD) $(FCGI_LIBS)
 
 bin_PROGRAMS += jobqctl
-jobqctl_SOURCES = %D%/ctl/ctl.h %D%/ctl/backup.c %D%/ctl/cache.c %D%/ctl/fsck.c %D%/ctl/main.c
+jobqctl_SOURCES = %D%/ctl/ctl.h %D%/ctl/backup.c %D%/ctl/cache.c %D%/ctl/fsck.c \
+	%D%/ctl/main.c %D%/ctl/scene.c

@@ -12,8 +12,12 @@
 /* Attaches to the configured table; says on standard error why it cannot. */
 int ctl_attach(const struct jobq_conf *conf, struct jobq_table **table);
 
+/* Says that the command line makes no sense, and how (NULL: has been said); returns 2. */
+int ctl_usage(const char *problem, const char *what);
+
 int ctl_cache(const struct jobq_conf *conf, char *const *words);
 int ctl_fsck(const struct jobq_conf *conf, char *const *words);
 int ctl_backup(const struct jobq_conf *conf, char *const *words);
+int ctl_scene(int argc, char **argv);
 
 #endif

@@ -93,16 +93,21 @@ static const struct command {
 	const char *name;
 	const char *operand; /* its one operand, or "" */
 	int (*run)(const struct jobq_conf *conf, char *const *words);
+	/* Instead: without a configuration, with options of its own. argv[1] follows the name. */
+	int (*run_alone)(int argc, char **argv);
 	const char *sentence;
 } commands[] = {
-	{"show", "", show, "print the job table's numbers"},
-	{"cache", "", ctl_cache, "print the scene cache's numbers"},
-	{"check", "", check, "check the job table's invariants; exit 1 when one is broken"},
-	{"fsck", "", ctl_fsck,
+	{"show", "", show, NULL, "print the job table's numbers"},
+	{"cache", "", ctl_cache, NULL, "print the scene cache's numbers"},
+	{"check", "", check, NULL,
+	 "check the job table's invariants; exit 1 when one is broken"},
+	{"fsck", "", ctl_fsck, NULL,
 	 "check table and store against each other; exit 1 when they disagree"},
-	{"backup", "FILE", ctl_backup, "write a consistent copy of the store to FILE"},
-	{"remove-table", "", remove_table,
+	{"backup", "FILE", ctl_backup, NULL, "write a consistent copy of the store to FILE"},
+	{"remove-table", "", remove_table, NULL,
 	 "remove job table and scene cache while jobqd is down; jobs that are stored come back"},
+	{"scene", "check", NULL, ctl_scene,
+	 "judge scenes of a project without a service; see 'jobqctl scene --help'"},
 };
 
 static void print_help(void)
@@ -118,59 +123,84 @@ static void print_help(void)
 		       commands[i].sentence);
 }
 
-static int usage(const char *problem, const char *what)
+int ctl_usage(const char *problem, const char *what)
 {
-	fprintf(stderr, "jobqctl: %s%s\nTry 'jobqctl --help'.\n", problem, what);
+	if (problem != NULL)
+		fprintf(stderr, "jobqctl: %s%s\n", problem, what);
+	fprintf(stderr, "Try 'jobqctl --help'.\n");
 	return 2;
 }
 
-/* `words`: the command and its operands. */
-static int run(char *const *words, int count, const struct jobq_conf_args *args)
+/* `words`: its operands. */
+static int run(const struct command *command, char *const *words, int count,
+	       const struct jobq_conf_args *args)
 {
 	struct jobq_conf conf;
 
-	for (size_t i = 0; i < JOBQ_LENGTH(commands); i++) {
-		if (strcmp(commands[i].name, words[0]) != 0)
-			continue;
-		if (count - 1 != (commands[i].operand[0] != '\0'))
-			return usage(words[0], commands[i].operand[0] != '\0' ? " takes one operand"
-									     : " takes no operand");
-		int status = jobq_conf_start(&conf, args);
-		if (status == 0)
-			status = commands[i].run(&conf, words + 1);
-		jobq_conf_free(&conf);
-		return status;
-	}
-	return usage("there is no command ", words[0]);
+	if (count != (command->operand[0] != '\0'))
+		return ctl_usage(command->name, command->operand[0] != '\0' ? " takes one operand"
+									    : " takes no operand");
+	int status = jobq_conf_start(&conf, args);
+	if (status == 0)
+		status = command->run(&conf, words);
+	jobq_conf_free(&conf);
+	return status;
 }
 
-int main(int argc, char **argv)
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < JOBQ_LENGTH(commands); i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+/* Answers `--help` and `--version` itself, and exits when it cannot read an option. */
+static void take_options(struct jobq_conf_args *args, int argc, char **argv, const char *shorts)
 {
 	static const struct option longs[] = {
 		{"config", required_argument, NULL, 'c'}, {"option", required_argument, NULL, 'o'},
 		{"help", no_argument, NULL, 'h'},	  {"version", no_argument, NULL, 'V'},
 		{0},
 	};
-	struct jobq_conf_args args = {.file = JOBQ_CONF_FILE};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:o:hV", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
 		if (c == 'c') {
-			args.file = optarg;
-		} else if (c == 'o' && args.setting_count < JOBQ_LENGTH(args.settings)) {
-			args.settings[args.setting_count++] = optarg;
+			args->file = optarg;
+		} else if (c == 'o' && args->setting_count < JOBQ_LENGTH(args->settings)) {
+			args->settings[args->setting_count++] = optarg;
 		} else if (c == 'h') {
 			print_help();
-			return 0;
+			exit(EXIT_SUCCESS);
 		} else if (c == 'V') {
 			printf("jobqctl (%s) %s\n", PACKAGE_NAME, PACKAGE_VERSION);
-			return 0;
+			exit(EXIT_SUCCESS);
 		} else {
-			fprintf(stderr, "Try 'jobqctl --help'.\n");
-			return 2;
+			exit(ctl_usage(NULL, ""));
 		}
 	}
+}
+
+int main(int argc, char **argv)
+{
+	struct jobq_conf_args args = {.file = JOBQ_CONF_FILE};
+
+	take_options(&args, argc, argv, "+c:o:hV"); /* those in front of the command */
 	if (optind == argc)
-		return usage("name a command", "");
-	return run(argv + optind, argc - optind, &args);
+		return ctl_usage("name a command", "");
+	const struct command *command = find_command(argv[optind]);
+	if (command == NULL)
+		return ctl_usage("there is no command ", argv[optind]);
+
+	/* What follows is read from the beginning; getopt's messages begin with argv[0]. */
+	argc -= optind;
+	argv += optind;
+	argv[0] = program_invocation_name;
+	optind = 0;
+	if (command->run_alone != NULL)
+		return command->run_alone(argc, argv);
+	take_options(&args, argc, argv, "c:o:hV");
+	return run(command, argv + optind, argc - optind, &args);
 }

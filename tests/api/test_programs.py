@@ -39,7 +39,7 @@ def test_help_names_everything(name, option):
             line, = re.findall(rf"^  {each} .*$", done.stdout, re.M)
             assert not default or line.endswith(f" [{default}]"), line
     else:
-        for each in ("show", "cache", "check", "remove-table"):
+        for each in ("show", "cache", "check", "remove-table", "scene"):
             assert re.search(rf"^  {each} +\w", done.stdout, re.M)
     assert max(map(len, done.stdout.splitlines())) < 200
 
