@@ -86,11 +86,8 @@ tests_unit_table_test_table_SOURCES = tests/unit/table/test_table.c
 tests_unit_table_test_table_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_table_test_table_LDADD = $(UNIT_LDADD)
 
-# Programs that tests/run builds and drives: the scene engine on a list of
-# paths, and the fuzz targets (clang; --enable-sanitizer=fuzzer-no-link,...).
-
-EXTRA_PROGRAMS += tests/scene/scene_check
-tests_scene_scene_check_SOURCES = tests/scene/scene_check.c
+# The fuzz targets, which tests/run builds and drives (clang;
+# --enable-sanitizer=fuzzer-no-link,...).
 
 fuzz_targets = \
 	tests/fuzz/fuzz_conf tests/fuzz/fuzz_request tests/fuzz/fuzz_rules \

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Compares scene-check with the ground truth of a corpus of real projects.
+"""Compares `jobqctl scene check` with the ground truth of a corpus of real projects.
 
-usage: corpus.py SCENE_CHECK
+usage: corpus.py JOBQCTL
 
 $JOBQ_CORPUS (default ../shared/scenes) holds corpus.tar.gz and truth/. Without
 it the exit status is 77: skipped. Fails when agreement falls below LEAST.
@@ -31,11 +31,12 @@ def scenes_of(corpus, name):
 def check(program, root, scenes):
     """Yields (truth, answer) for the scenes, all of one project."""
     paths = "".join(scene["path"] + "\n" for scene in scenes)
-    run = subprocess.run([program, root], input=paths, capture_output=True, text=True)
-    if run.returncode != 0:
+    run = subprocess.run([program, "scene", "check", "--json", "--project", root, "-"],
+                         input=paths, capture_output=True, text=True)
+    if run.returncode not in (0, 1):
         sys.exit(f"{program} {root}: status {run.returncode}\n{run.stderr[-4000:]}")
     answers = [json.loads(line) for line in run.stdout.splitlines()]
-    assert len(answers) == len(scenes)
+    assert [answer["scene_path"] for answer in answers] == [scene["path"] for scene in scenes]
     return zip(scenes, answers)
 
 
@@ -54,13 +55,14 @@ def compare(program, top, scenes, expected, what):
                 same += 1
             else:
                 shown.append(f"{scene['file']}: loads {answer['loads']}, not {want}: "
-                             f"{answer['error']} / {scene.get('error')}")
+                             f"{(answer['errors'] or [None])[0]} / {scene.get('error')}")
             if not (want and answer["loads"]) or scene["node_count"] is None:
                 continue
             facts += 1
-            wrong = [f"{key} {answer[key]!r}, not {scene[key]!r}"
+            info = answer["scene_info"]
+            wrong = [f"{key} {info[key]!r}, not {scene[key]!r}"
                      for key in ("node_count", "root_type", "root_name")
-                     if answer[key] != scene[key]]
+                     if info[key] != scene[key]]
             facts_same += not wrong
             if wrong:
                 shown.append(f"{scene['file']}: {'; '.join(wrong)}")
