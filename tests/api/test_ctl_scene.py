@@ -92,7 +92,8 @@ def test_missing_dependency(checked):
     assert told["scene_info"]["dependencies"] == ["res://gone.png"]
     told, status = answer(checked, "res://lacks2.tscn")
     assert status == 1 and told["errors"] == [
-        "res://gone.png, needed by res://lacks2.tscn: it does not exist; and 1 more"]
+        "res://gone.png, needed by res://lacks2.tscn: it does not exist",
+        "res://gone2.png, needed by res://lacks2.tscn: it does not exist"]
 
 
 @pytest.mark.parametrize("path,words", [
@@ -188,8 +189,10 @@ def test_malformed_path(checked, path, words):
             [["-"], b"a.tscn\n" + path + b"\nbroken.tscn\n", b"jobqctl: standard input, line 2: "]):
         done = subprocess.run([*command, *more], input=text, capture_output=True, timeout=60)
         assert done.returncode == 2, "more than that a scene is not valid"
-        assert [json.loads(line)["scene_path"] for line in done.stdout.splitlines()] == \
-            ["res://a.tscn", "res://broken.tscn"]
+        first, second, third = map(json.loads, done.stdout.splitlines())
+        assert (first["scene_path"], third["scene_path"]) == ("res://a.tscn", "res://broken.tscn")
+        assert (second["loads"], second["valid"], second["scene_info"]) == (False, False, None)
+        assert second["errors"] == ["the path is malformed"]
         line, = done.stderr.splitlines()
         assert line.startswith(where + b"res://") and words.encode() in line
         assert b"\x1b" not in line and b"\r" not in line
