@@ -116,7 +116,7 @@ static bool write_json(const char *path, const struct jobq_scene_load *load)
 	json_t *object = json_pack("{s:o, s:b, s:b, s:o, s:o, s:o}", "scene_path", name, "loads",
 				   (int)(load->error == NULL), "valid", (int)valid(load), "errors",
 				   errors, "warnings", warnings, "scene_info", scene_info(load));
-	char *text = good && object != NULL ? json_dumps(object, JSON_COMPACT) : NULL;
+	char *text = good && object != NULL ? json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
 	if (text != NULL)
 		puts(text);
 	free(text);

@@ -1,7 +1,5 @@
 #include "config.h"
 
-#include <string.h>
-
 #include "scene/scene.h"
 
 bool scene_fail(struct scene_reader *reader, size_t at, const char *text)
@@ -11,17 +9,6 @@ bool scene_fail(struct scene_reader *reader, size_t at, const char *text)
 		reader->error_at = at;
 	}
 	return false;
-}
-
-bool scene_is_word(const struct scene_token *token, const char *word)
-{
-	return token->kind == SCENE_TOKEN_WORD && strlen(word) == token->len &&
-	       memcmp(token->text, word, token->len) == 0;
-}
-
-bool scene_is_mark(const struct scene_token *token, char mark)
-{
-	return token->kind == SCENE_TOKEN_MARK && token->mark == mark;
 }
 
 size_t scene_place(const struct scene_reader *reader, const struct scene_token *token)

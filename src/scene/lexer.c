@@ -2,33 +2,51 @@
 
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "scene/scene.h"
 
-static bool is_digit(int c)
-{
-	return c >= '0' && c <= '9';
-}
+/* What a byte may be, at a token's beginning or within it. */
+enum { BLANK = 1, DIGIT = 2, LETTER = 4, MARK = 8, HEX = 16 };
 
-static bool is_letter(int c)
+static const unsigned char classes[256] = {
+	[1 ... 32] = BLANK, /* every byte up to 32 but NUL */
+	['0' ... '9'] = DIGIT | HEX,
+	['A' ... 'F'] = LETTER | HEX, ['G' ... 'Z'] = LETTER, ['_'] = LETTER,
+	['a' ... 'f'] = LETTER | HEX, ['g' ... 'z'] = LETTER,
+	['{'] = MARK, ['}'] = MARK, ['['] = MARK, [']'] = MARK, ['('] = MARK, [')'] = MARK,
+	[':'] = MARK, [','] = MARK, ['.'] = MARK, ['='] = MARK,
+};
+
+static bool is(int c, int class)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+	return c >= 0 && (classes[c] & class) != 0;
 }
 
 static int hex_of(int c)
 {
-	if (is_digit(c))
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
+	if (!is(c, HEX))
+		return -1;
+	return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
 }
 
 /* The byte `ahead` of the position, or -1 behind the last one. */
 static int peek(const struct scene_lexer *lexer, size_t ahead)
 {
 	return lexer->len - lexer->pos > ahead ? (unsigned char)lexer->data[lexer->pos + ahead] : -1;
+}
+
+/* Passes the bytes of these classes. */
+static void skip(struct scene_lexer *lexer, int class)
+{
+	const unsigned char *data = (const unsigned char *)lexer->data;
+	size_t at = lexer->pos, len = lexer->len;
+
+	while (at < len && (classes[data[at]] & class) != 0)
+		at++;
+	lexer->pos = at;
 }
 
 static void fail(struct scene_lexer *lexer, struct scene_token *token, size_t at, const char *text)
@@ -57,78 +75,97 @@ static bool hex_escape(struct scene_lexer *lexer, uint32_t *code)
 	return true;
 }
 
+/* The first quote, backslash or NUL from a place on, or the end. */
+static size_t plain_end(const char *data, size_t at, size_t len)
+{
+#ifdef __SSE2__
+	const __m128i quote = _mm_set1_epi8('"'), escape = _mm_set1_epi8('\\');
+
+	for (; len - at >= 16; at += 16) {
+		__m128i bytes = _mm_loadu_si128((const __m128i_u *)(data + at));
+		__m128i found = _mm_or_si128(
+			_mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, escape)),
+			_mm_cmpeq_epi8(bytes, _mm_setzero_si128()));
+		unsigned mask = (unsigned)_mm_movemask_epi8(found);
+		if (mask != 0)
+			return at + (unsigned)__builtin_ctz(mask);
+	}
+#endif
+	while (at < len && data[at] != '"' && data[at] != '\\' && data[at] != '\0')
+		at++;
+	return at;
+}
+
+/* The escape at the position, which then is behind it. False: failed. */
+static bool escape(struct scene_lexer *lexer, struct scene_token *token, uint32_t *code)
+{
+	lexer->pos++;
+	int c = peek(lexer, 0);
+	if (c <= 0) {
+		fail(lexer, token, (size_t)(token->text - lexer->data) - 1,
+		     "this string has no closing quote");
+		return false;
+	}
+	if ((c == 'u' || (c == 'U' && !lexer->godot3)) && !hex_escape(lexer, code)) {
+		fail(lexer, token, lexer->pos,
+		     "an escape in this string lacks hexadecimal digits");
+		return false;
+	}
+	token->escaped = true;
+	lexer->pos++;
+	return true;
+}
+
 /* The position is behind the opening quote. Godot 4 wants surrogates in pairs. */
 static void string(struct scene_lexer *lexer, struct scene_token *token,
 		   enum scene_token_kind kind)
 {
 	size_t start = lexer->pos;
-	bool lead = false;
+	bool lead = false; /* a first half has been escaped, the second has to follow */
 
 	token->kind = kind;
 	token->text = lexer->data + start;
-	for (;; lexer->pos++) {
-		int c = peek(lexer, 0);
+	for (;;) {
+		size_t from = lexer->pos;
 		uint32_t code = 0;
+		lexer->pos = plain_end(lexer->data, from, lexer->len);
+		int c = peek(lexer, 0);
+		if (lead && (lexer->pos > from || c != '\\')) {
+			lexer->pos = from;
+			break;
+		}
+		if (c == '"') {
+			token->len = lexer->pos++ - start;
+			return;
+		}
 		if (c <= 0) {
 			fail(lexer, token, start - 1, "this string has no closing quote");
 			return;
 		}
-		if (c == '"')
-			break;
-		if (c == '\\') {
-			token->escaped = true;
-			lexer->pos++;
-			c = peek(lexer, 0);
-			if (c <= 0) {
-				fail(lexer, token, start - 1, "this string has no closing quote");
-				return;
-			}
-			if ((c == 'u' || (c == 'U' && !lexer->godot3)) &&
-			    !hex_escape(lexer, &code)) {
-				fail(lexer, token, lexer->pos,
-				     "an escape in this string lacks hexadecimal digits");
-				return;
-			}
-		}
+		if (!escape(lexer, token, &code))
+			return;
 		bool trail = (code & 0xfffffc00) == 0xdc00;
 		if (!lexer->godot3 && lead != trail)
 			break;
-		lead = (code & 0xfffffc00) == 0xd800;
+		lead = !lexer->godot3 && (code & 0xfffffc00) == 0xd800;
 	}
-	if (!lexer->godot3 && (lead || peek(lexer, 0) != '"')) {
-		fail(lexer, token, lexer->pos, "half of a UTF-16 pair is escaped without the other");
-		return;
-	}
-	token->len = (size_t)(lexer->data + lexer->pos - token->text);
-	lexer->pos++;
-}
-
-static void skip_digits(struct scene_lexer *lexer)
-{
-	while (is_digit(peek(lexer, 0)))
-		lexer->pos++;
+	fail(lexer, token, lexer->pos, "half of a UTF-16 pair is escaped without the other");
 }
 
 /* digits [.digits*] [e[+-]digits*]; the position is on the first digit or dot. */
 static void number(struct scene_lexer *lexer)
 {
-	skip_digits(lexer);
+	skip(lexer, DIGIT);
 	if (peek(lexer, 0) == '.') {
 		lexer->pos++;
-		skip_digits(lexer);
+		skip(lexer, DIGIT);
 	}
 	if (peek(lexer, 0) == 'e' || (peek(lexer, 0) == 'E' && !lexer->godot3)) {
 		lexer->pos++;
 		if (peek(lexer, 0) == '+' || peek(lexer, 0) == '-')
 			lexer->pos++;
-		skip_digits(lexer);
+		skip(lexer, DIGIT);
 	}
-}
-
-static void word(struct scene_lexer *lexer)
-{
-	while (is_letter(peek(lexer, 0)) || is_digit(peek(lexer, 0)))
-		lexer->pos++;
 }
 
 /* A number, or a word that Godot 4 lets begin with a minus (`-inf`). */
@@ -138,33 +175,35 @@ static void minus(struct scene_lexer *lexer, struct scene_token *token)
 	int c = peek(lexer, 0);
 
 	token->kind = SCENE_TOKEN_NUMBER;
-	if (is_digit(c) || (lexer->godot3 && c == '.')) {
+	if (is(c, DIGIT) || (lexer->godot3 && c == '.')) {
 		number(lexer);
-	} else if (!lexer->godot3 && is_letter(c)) {
+	} else if (!lexer->godot3 && is(c, LETTER)) {
 		token->kind = SCENE_TOKEN_WORD;
-		word(lexer);
+		skip(lexer, LETTER | DIGIT);
 	} else if (!lexer->godot3) {
 		fail(lexer, token, start, "a minus stands before no number");
 	}
 }
 
-/* White space is every byte up to 32 but NUL; `;` starts a comment. */
+/* White space, and comments from a `;` on. */
 static void skip_blank(struct scene_lexer *lexer)
 {
-	for (;; lexer->pos++) {
-		int c = peek(lexer, 0);
-		if (c == ';') {
-			const char *from = lexer->data + lexer->pos;
-			const char *end = memchr(from, '\n', lexer->len - lexer->pos);
-			if (end == NULL) {
-				lexer->pos = lexer->len;
-				return;
-			}
-			lexer->pos += (size_t)(end - from);
-		} else if (c <= 0 || c > 32) {
+	for (;;) {
+		skip(lexer, BLANK);
+		if (peek(lexer, 0) != ';')
 			return;
-		}
+		const char *from = lexer->data + lexer->pos;
+		const char *end = memchr(from, '\n', lexer->len - lexer->pos);
+		lexer->pos = end == NULL ? lexer->len : (size_t)(end - lexer->data);
 	}
+}
+
+static void colour(struct scene_lexer *lexer, struct scene_token *token)
+{
+	lexer->pos++;
+	skip(lexer, HEX);
+	/* Godot takes a colour that the file ends with for the end itself. */
+	token->kind = peek(lexer, 0) < 0 ? SCENE_TOKEN_END : SCENE_TOKEN_COLOUR;
 }
 
 void scene_lexer_next(struct scene_lexer *lexer, struct scene_token *token)
@@ -176,6 +215,13 @@ void scene_lexer_next(struct scene_lexer *lexer, struct scene_token *token)
 	*token = (struct scene_token){.text = lexer->data + start, .godot3 = lexer->godot3};
 	if (c <= 0)
 		return;
+	if (is(c, MARK)) {
+		token->kind = SCENE_TOKEN_MARK;
+		token->mark = (char)c;
+		token->len = 1;
+		lexer->pos++;
+		return;
+	}
 	if (c == '"') {
 		lexer->pos++;
 		string(lexer, token, SCENE_TOKEN_STRING);
@@ -186,24 +232,16 @@ void scene_lexer_next(struct scene_lexer *lexer, struct scene_token *token)
 		string(lexer, token, SCENE_TOKEN_NAME_STRING);
 		return;
 	}
-	if (strchr("{}[]():,.=", c) != NULL) {
-		token->kind = SCENE_TOKEN_MARK;
-		token->mark = (char)c;
-		lexer->pos++;
-	} else if (c == '-') {
-		minus(lexer, token);
-	} else if (is_digit(c)) {
+	if (is(c, DIGIT)) {
 		token->kind = SCENE_TOKEN_NUMBER;
 		number(lexer);
-	} else if (is_letter(c)) {
+	} else if (is(c, LETTER)) {
 		token->kind = SCENE_TOKEN_WORD;
-		word(lexer);
+		skip(lexer, LETTER | DIGIT);
+	} else if (c == '-') {
+		minus(lexer, token);
 	} else if (c == '#') {
-		do
-			lexer->pos++;
-		while (hex_of(peek(lexer, 0)) >= 0);
-		/* Godot takes a colour that the file ends with for the end itself. */
-		token->kind = peek(lexer, 0) < 0 ? SCENE_TOKEN_END : SCENE_TOKEN_COLOUR;
+		colour(lexer, token);
 	} else {
 		fail(lexer, token, start, "this character has no meaning here");
 	}

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -229,25 +230,65 @@ static bool resources(struct scene_reader *reader)
 	}
 }
 
+/* Keeps a text of a node. False: out of memory. */
+static bool keep_text(struct scene_reader *reader, enum scene_field field, uint32_t *at,
+		      uint32_t *len, bool *copied)
+{
+	const struct scene_token *token = &reader->tag.fields[field].token;
+	enum scene_value_kind kind = reader->tag.fields[field].kind;
+	bool plain = (kind == SCENE_VALUE_STRING || kind == SCENE_VALUE_PATH) && !token->escaped;
+
+	for (size_t i = 0; i < token->len && plain; i++)
+		plain = (unsigned char)token->text[i] < 0x80;
+	*copied = !plain;
+	if (plain) {
+		*at = (uint32_t)scene_place(reader, token);
+		*len = (uint32_t)token->len;
+		return true;
+	}
+	const char *text = text_of(reader, field);
+	*at = (uint32_t)reader->copies.count;
+	*len = text == NULL ? 0 : (uint32_t)strlen(text);
+	if (text != NULL)
+		scene_arena_add_text(reader->arena, &reader->copies, text);
+	return !reader->arena->failed;
+}
+
 static bool collect(struct scene_reader *reader)
 {
-	struct scene_node *nodes = scene_arena_grow(reader->arena, reader->nodes,
-						    reader->node_count, sizeof(nodes[0]));
-	enum scene_value_kind instance = reader->tag.fields[SCENE_FIELD_INSTANCE].kind;
+	const struct scene_value *fields = reader->tag.fields;
+	enum scene_value_kind instance = fields[SCENE_FIELD_INSTANCE].kind;
+	bool name_copied, parent_copied = false;
 
-	if (nodes == NULL)
-		return false;
-	reader->nodes = nodes;
-	nodes[reader->node_count] = (struct scene_node){
-		.name = text_of(reader, SCENE_FIELD_NAME),
-		.type = has(reader, SCENE_FIELD_TYPE) ? text_of(reader, SCENE_FIELD_TYPE) : "",
-		.parent = text_of(reader, SCENE_FIELD_PARENT),
+	if (reader->node_count == reader->node_room) {
+		size_t room = reader->node_room == 0 ? 16 : reader->node_room * 2;
+		struct scene_node *wider = realloc(reader->nodes, room * sizeof(wider[0]));
+		if (wider == NULL) {
+			reader->arena->failed = true;
+			return false;
+		}
+		reader->nodes = wider;
+		reader->node_room = room;
+	}
+	struct scene_node *node = &reader->nodes[reader->node_count];
+	*node = (struct scene_node){
 		.line = scene_line(reader, reader->tag.at),
+		.has_parent = has(reader, SCENE_FIELD_PARENT),
+		.typed = has(reader, SCENE_FIELD_TYPE) &&
+			 fields[SCENE_FIELD_TYPE].kind != SCENE_VALUE_OTHER &&
+			 fields[SCENE_FIELD_TYPE].token.len > 0,
 		.instanced = has(reader, SCENE_FIELD_INSTANCE) ||
 			     has(reader, SCENE_FIELD_PLACEHOLDER),
 		.base = instance == SCENE_VALUE_EXT || instance == SCENE_VALUE_SUB,
 	};
-	return true;
+	bool good = keep_text(reader, SCENE_FIELD_NAME, &node->name_at, &node->name_len,
+			      &name_copied);
+	if (good && node->has_parent)
+		good = keep_text(reader, SCENE_FIELD_PARENT, &node->parent_at, &node->parent_len,
+				 &parent_copied);
+	node->name_copied = name_copied;
+	node->parent_copied = parent_copied;
+	return good;
 }
 
 /* What would crash the engine later is refused here. */
@@ -341,11 +382,13 @@ static void depend(struct scene_reader *reader, struct jobq_scene_facts *facts)
 int scene_read(struct scene_arena *arena, const char *data, size_t len, enum scene_engine engine,
 	       bool validate, struct scene_reading *out)
 {
-	struct scene_reader *reader = calloc(1, sizeof(*reader));
+	struct scene_reader *reader = malloc(sizeof(*reader));
 
 	*out = (struct scene_reading){.facts = {.format = -1}};
 	if (reader == NULL)
 		return -ENOMEM;
+	/* All but the stack, which is written before it is read. */
+	memset(reader, 0, offsetof(struct scene_reader, stack));
 	reader->lexer = (struct scene_lexer){.data = data, .len = len,
 					     .godot3 = engine == SCENE_ENGINE_3};
 	reader->arena = arena;
@@ -367,6 +410,7 @@ int scene_read(struct scene_arena *arena, const char *data, size_t len, enum sce
 		scene_lexer_place(&reader->lexer, reader->unknown_at, &out->unknown_line,
 				  &out->unknown_column);
 	}
+	free(reader->nodes);
 	free(reader);
 	return arena->failed ? -ENOMEM : 0;
 }

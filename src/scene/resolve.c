@@ -30,6 +30,8 @@ struct loader {
 	struct item *items;
 	size_t count;
 	struct scene_map paths;
+	struct scene_map stood_in; /* paths to numbers of stand_ins */
+	struct jobq_scene_texts stand_ins;
 	bool uids_fresh; /* this load has looked whether they still are */
 };
 
@@ -218,7 +220,7 @@ static int visit(struct loader *loader, struct item *item, const char *needed_by
  * The file that is read in place of `path`: its .remap, its .import, or itself.
  * NULL and *error when a sidecar is there that may not be read.
  */
-static const char *stand_in(struct loader *loader, const char *path, int *error)
+static const char *find_stand_in(struct loader *loader, const char *path, int *error)
 {
 	static const char *const suffixes[] = {".remap", ".import"};
 	struct jobq_scene_stamp stamp;
@@ -239,6 +241,27 @@ static const char *stand_in(struct loader *loader, const char *path, int *error)
 		}
 	}
 	return path;
+}
+
+/* The same; what has been looked for once is known, as the same files are needed often. */
+static const char *stand_in(struct loader *loader, const char *path, int *error)
+{
+	struct scene_key key = {.name = path, .name_len = strlen(path)};
+	uint32_t *index = scene_map_add(&loader->stood_in, loader->arena, &key,
+					(uint32_t)loader->stand_ins.count);
+
+	if (index == NULL)
+		return NULL;
+	if (*index < loader->stand_ins.count) {
+		const char *known = loader->stand_ins.items[*index];
+		return strcmp(known, path) == 0 ? path : known;
+	}
+	const char *found = find_stand_in(loader, path, error);
+	/* One that cannot be had is looked for again; its place is kept all the same. */
+	scene_arena_add_text(loader->arena, &loader->stand_ins, found != NULL ? found : path);
+	if (found == NULL)
+		*index = UINT32_MAX;
+	return found;
 }
 
 static bool exists(struct loader *loader, const char *path)

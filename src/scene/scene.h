@@ -6,6 +6,8 @@
 #ifndef JOBQ_SCENE_SCENE_H
 #define JOBQ_SCENE_SCENE_H
 
+#include <string.h>
+
 #include "jobq/base.h"
 #include "jobq/scene.h"
 
@@ -142,11 +144,19 @@ struct scene_sub {
 	bool used;
 };
 
+/*
+ * Small: a scene may have a million, and memory is to stay below twice the file.
+ * A text is where it stands in the input, or which of reader->copies it is.
+ */
 struct scene_node {
-	const char *name, *type, *parent; /* type "" and parent NULL when absent */
+	uint32_t name_at, name_len;
+	uint32_t parent_at, parent_len;
 	uint32_t line;
-	bool instanced; /* instance= or instance_placeholder= */
-	bool base;      /* instance= is something that can be a scene */
+	bool name_copied : 1, parent_copied : 1;
+	bool has_parent : 1;
+	bool typed : 1;     /* its type is not empty */
+	bool instanced : 1; /* instance= or instance_placeholder= */
+	bool base : 1;	    /* instance= is something that can be a scene */
 };
 
 struct scene_reader {
@@ -163,10 +173,12 @@ struct scene_reader {
 	size_t sub_count;
 	struct scene_map sub_ids;
 	bool collect; /* keep nodes and stray text for validation */
-	struct scene_node *nodes;
-	size_t node_count;
+	struct scene_node *nodes; /* malloc'd */
+	size_t node_count, node_room;
+	struct jobq_scene_texts copies; /* of nodes' texts that are not plain in the input */
 	struct jobq_scene_dependency *inlined; /* Resource("...") */
 	size_t inlined_count;
+	const struct scene_constructor *last; /* the constructor met last: often the next, too */
 	const char *unknown; /* the first class that is not known, or NULL */
 	size_t unknown_at;
 	int64_t load_steps; /* -1 when the header has none */
@@ -214,8 +226,16 @@ bool scene_fail(struct scene_reader *reader, size_t at, const char *text);
 bool scene_unfit(struct scene_reader *reader, const struct scene_token *token, const char *wanted);
 /* Reads one token, which must be this mark. */
 bool scene_expect(struct scene_reader *reader, char mark);
-bool scene_is_word(const struct scene_token *token, const char *word);
-bool scene_is_mark(const struct scene_token *token, char mark);
+/* Inline, so that a literal's length is known when it is compiled. */
+static inline bool scene_is_word(const struct scene_token *token, const char *word)
+{
+	return token->kind == SCENE_TOKEN_WORD && strlen(word) == token->len &&
+	       memcmp(token->text, word, token->len) == 0;
+}
+static inline bool scene_is_mark(const struct scene_token *token, char mark)
+{
+	return token->kind == SCENE_TOKEN_MARK && token->mark == mark;
+}
 /* Where a token is in the input. */
 size_t scene_place(const struct scene_reader *reader, const struct scene_token *token);
 /* Reads one value. False: reader->error is set. */
@@ -238,7 +258,11 @@ enum scene_step { SCENE_STEP_FAILED, SCENE_STEP_END, SCENE_STEP_TAG, SCENE_STEP_
 enum scene_step scene_body_next(struct scene_reader *reader, struct scene_value *value);
 /* Reads a whole tag into reader->tag, or finds the end of the file. */
 enum scene_step scene_tag_next(struct scene_reader *reader);
-bool scene_tag_is(const struct scene_tag *tag, const char *name);
+static inline bool scene_tag_is(const struct scene_tag *tag, const char *name)
+{
+	return !tag->compound && tag->name.len == strlen(name) &&
+	       memcmp(tag->name.text, name, tag->name.len) == 0;
+}
 const char *scene_field_name(enum scene_field field);
 /* The line of a place not before the last one asked for. */
 uint32_t scene_line(struct scene_reader *reader, size_t at);

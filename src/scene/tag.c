@@ -4,21 +4,26 @@
 
 #include "scene/scene.h"
 
-static const char *const field_names[SCENE_FIELDS] = {
-	[SCENE_FIELD_FORMAT] = "format",
-	[SCENE_FIELD_FROM] = "from",
-	[SCENE_FIELD_ID] = "id",
-	[SCENE_FIELD_INSTANCE] = "instance",
-	[SCENE_FIELD_LOAD_STEPS] = "load_steps",
-	[SCENE_FIELD_METHOD] = "method",
-	[SCENE_FIELD_NAME] = "name",
-	[SCENE_FIELD_PARENT] = "parent",
-	[SCENE_FIELD_PATH] = "path",
-	[SCENE_FIELD_PLACEHOLDER] = "instance_placeholder",
-	[SCENE_FIELD_SIGNAL] = "signal",
-	[SCENE_FIELD_TO] = "to",
-	[SCENE_FIELD_TYPE] = "type",
-	[SCENE_FIELD_UID] = "uid",
+#define NAME(text) {text, sizeof(text) - 1}
+
+static const struct {
+	const char *text;
+	size_t len;
+} field_names[SCENE_FIELDS] = {
+	[SCENE_FIELD_FORMAT] = NAME("format"),
+	[SCENE_FIELD_FROM] = NAME("from"),
+	[SCENE_FIELD_ID] = NAME("id"),
+	[SCENE_FIELD_INSTANCE] = NAME("instance"),
+	[SCENE_FIELD_LOAD_STEPS] = NAME("load_steps"),
+	[SCENE_FIELD_METHOD] = NAME("method"),
+	[SCENE_FIELD_NAME] = NAME("name"),
+	[SCENE_FIELD_PARENT] = NAME("parent"),
+	[SCENE_FIELD_PATH] = NAME("path"),
+	[SCENE_FIELD_PLACEHOLDER] = NAME("instance_placeholder"),
+	[SCENE_FIELD_SIGNAL] = NAME("signal"),
+	[SCENE_FIELD_TO] = NAME("to"),
+	[SCENE_FIELD_TYPE] = NAME("type"),
+	[SCENE_FIELD_UID] = NAME("uid"),
 };
 
 uint32_t scene_line(struct scene_reader *reader, size_t at)
@@ -38,13 +43,7 @@ uint32_t scene_line(struct scene_reader *reader, size_t at)
 
 const char *scene_field_name(enum scene_field field)
 {
-	return field_names[field];
-}
-
-bool scene_tag_is(const struct scene_tag *tag, const char *name)
-{
-	return !tag->compound && tag->name.len == strlen(name) &&
-	       memcmp(tag->name.text, name, tag->name.len) == 0;
+	return field_names[field].text;
 }
 
 /* `name = value`, from the name on. Of a field given twice the last counts. */
@@ -61,9 +60,11 @@ static bool read_field(struct scene_reader *reader, const struct scene_token *na
 	if (!scene_value_read(reader, &value))
 		return false;
 	for (int i = 0; i < SCENE_FIELDS; i++) {
-		if (strlen(field_names[i]) == name->len &&
-		    memcmp(field_names[i], name->text, name->len) == 0)
+		if (field_names[i].len == name->len &&
+		    memcmp(field_names[i].text, name->text, name->len) == 0) {
 			reader->tag.fields[i] = value;
+			break;
+		}
 	}
 	return true;
 }
@@ -113,6 +114,19 @@ static void add_name(struct scene_reader *reader, const char *bytes, size_t len)
 	reader->property_len += len;
 }
 
+/* The end of a run of bytes that a name is made of, wherever it stands. */
+static size_t run_end(const struct scene_lexer *lexer)
+{
+	static const unsigned char ends[256] = {[0 ... 32] = 1, [';'] = 1, ['['] = 1, ['"'] = 1,
+						['='] = 1};
+	const unsigned char *data = (const unsigned char *)lexer->data;
+	size_t at = lexer->pos;
+
+	while (at < lexer->len && ends[data[at]] == 0)
+		at++;
+	return at;
+}
+
 enum scene_step scene_body_next(struct scene_reader *reader, struct scene_value *value)
 {
 	struct scene_lexer *lexer = &reader->lexer;
@@ -120,6 +134,12 @@ enum scene_step scene_body_next(struct scene_reader *reader, struct scene_value 
 
 	reader->property_len = 0;
 	while (lexer->pos < lexer->len) {
+		size_t run = run_end(lexer);
+		if (run > lexer->pos) {
+			add_name(reader, lexer->data + lexer->pos, run - lexer->pos);
+			lexer->pos = run;
+			continue;
+		}
 		char c = lexer->data[lexer->pos];
 		if (c == ';') {
 			const char *end = memchr(lexer->data + lexer->pos, '\n',

@@ -18,45 +18,50 @@ enum shape {
 	NUMBERS, BYTES, TEXTS, PATH, RID, EMPTY, EXT, SUB, RESOURCE, OBJECT, ARRAY, DICTIONARY
 };
 
-struct constructor {
+struct scene_constructor {
 	const char *name;
+	size_t len;
 	enum shape shape;
 	unsigned count; /* of NUMBERS; 0: any */
 	bool godot4;    /* unknown to Godot 3 */
 };
 
-static const struct constructor constructors[] = {
-	{"ExtResource", EXT, 0, false}, {"SubResource", SUB, 0, false},
-	{"Resource", RESOURCE, 0, false}, {"NodePath", PATH, 0, false},
-	{"Vector2", NUMBERS, 2, false}, {"Vector2i", NUMBERS, 2, true},
-	{"Vector3", NUMBERS, 3, false}, {"Vector3i", NUMBERS, 3, true},
-	{"Rect2", NUMBERS, 4, false}, {"Rect2i", NUMBERS, 4, true},
-	{"Plane", NUMBERS, 4, false}, {"Quat", NUMBERS, 4, false},
-	{"Quaternion", NUMBERS, 4, true}, {"Color", NUMBERS, 4, false},
-	{"Vector4", NUMBERS, 4, true}, {"Vector4i", NUMBERS, 4, true},
-	{"Transform2D", NUMBERS, 6, false}, {"Matrix32", NUMBERS, 6, false},
-	{"AABB", NUMBERS, 6, false}, {"Rect3", NUMBERS, 6, false},
-	{"Basis", NUMBERS, 9, false}, {"Matrix3", NUMBERS, 9, false},
-	{"Transform", NUMBERS, 12, false}, {"Transform3D", NUMBERS, 12, true},
-	{"Projection", NUMBERS, 16, true},
-	{"PoolByteArray", BYTES, 0, false}, {"ByteArray", BYTES, 0, false},
-	{"PackedByteArray", BYTES, 0, true},
-	{"PoolIntArray", NUMBERS, 0, false}, {"IntArray", NUMBERS, 0, false},
-	{"PoolRealArray", NUMBERS, 0, false}, {"FloatArray", NUMBERS, 0, false},
-	{"PoolVector2Array", NUMBERS, 0, false}, {"Vector2Array", NUMBERS, 0, false},
-	{"PoolVector3Array", NUMBERS, 0, false}, {"Vector3Array", NUMBERS, 0, false},
-	{"PoolColorArray", NUMBERS, 0, false}, {"ColorArray", NUMBERS, 0, false},
-	{"PackedInt32Array", NUMBERS, 0, true}, {"PackedIntArray", NUMBERS, 0, true},
-	{"PackedInt64Array", NUMBERS, 0, true}, {"PackedFloat32Array", NUMBERS, 0, true},
-	{"PackedRealArray", NUMBERS, 0, true}, {"PackedFloat64Array", NUMBERS, 0, true},
-	{"PackedVector2Array", NUMBERS, 0, true}, {"PackedVector3Array", NUMBERS, 0, true},
-	{"PackedVector4Array", NUMBERS, 0, true}, {"PoolVector4Array", NUMBERS, 0, true},
-	{"Vector4Array", NUMBERS, 0, true}, {"PackedColorArray", NUMBERS, 0, true},
-	{"PoolStringArray", TEXTS, 0, false}, {"StringArray", TEXTS, 0, false},
-	{"PackedStringArray", TEXTS, 0, true},
-	{"RID", RID, 0, false}, {"Signal", EMPTY, 0, true}, {"Callable", EMPTY, 0, true},
-	{"Object", OBJECT, 0, false}, {"Array", ARRAY, 0, true},
-	{"Dictionary", DICTIONARY, 0, true},
+#define NAME(text) text, sizeof(text) - 1
+
+static const struct scene_constructor constructors[] = {
+	{NAME("ExtResource"), EXT, 0, false}, {NAME("SubResource"), SUB, 0, false},
+	{NAME("Resource"), RESOURCE, 0, false}, {NAME("NodePath"), PATH, 0, false},
+	{NAME("Vector2"), NUMBERS, 2, false}, {NAME("Vector2i"), NUMBERS, 2, true},
+	{NAME("Vector3"), NUMBERS, 3, false}, {NAME("Vector3i"), NUMBERS, 3, true},
+	{NAME("Rect2"), NUMBERS, 4, false}, {NAME("Rect2i"), NUMBERS, 4, true},
+	{NAME("Plane"), NUMBERS, 4, false}, {NAME("Quat"), NUMBERS, 4, false},
+	{NAME("Quaternion"), NUMBERS, 4, true}, {NAME("Color"), NUMBERS, 4, false},
+	{NAME("Vector4"), NUMBERS, 4, true}, {NAME("Vector4i"), NUMBERS, 4, true},
+	{NAME("Transform2D"), NUMBERS, 6, false}, {NAME("Matrix32"), NUMBERS, 6, false},
+	{NAME("AABB"), NUMBERS, 6, false}, {NAME("Rect3"), NUMBERS, 6, false},
+	{NAME("Basis"), NUMBERS, 9, false}, {NAME("Matrix3"), NUMBERS, 9, false},
+	{NAME("Transform"), NUMBERS, 12, false}, {NAME("Transform3D"), NUMBERS, 12, true},
+	{NAME("Projection"), NUMBERS, 16, true}, {NAME("PoolByteArray"), BYTES, 0, false},
+	{NAME("ByteArray"), BYTES, 0, false}, {NAME("PackedByteArray"), BYTES, 0, true},
+	{NAME("PoolIntArray"), NUMBERS, 0, false}, {NAME("IntArray"), NUMBERS, 0, false},
+	{NAME("PoolRealArray"), NUMBERS, 0, false}, {NAME("FloatArray"), NUMBERS, 0, false},
+	{NAME("PoolVector2Array"), NUMBERS, 0, false}, {NAME("Vector2Array"), NUMBERS, 0, false},
+	{NAME("PoolVector3Array"), NUMBERS, 0, false}, {NAME("Vector3Array"), NUMBERS, 0, false},
+	{NAME("PoolColorArray"), NUMBERS, 0, false}, {NAME("ColorArray"), NUMBERS, 0, false},
+	{NAME("PackedInt32Array"), NUMBERS, 0, true}, {NAME("PackedIntArray"), NUMBERS, 0, true},
+	{NAME("PackedInt64Array"), NUMBERS, 0, true},
+	{NAME("PackedFloat32Array"), NUMBERS, 0, true},
+	{NAME("PackedRealArray"), NUMBERS, 0, true},
+	{NAME("PackedFloat64Array"), NUMBERS, 0, true},
+	{NAME("PackedVector2Array"), NUMBERS, 0, true},
+	{NAME("PackedVector3Array"), NUMBERS, 0, true},
+	{NAME("PackedVector4Array"), NUMBERS, 0, true},
+	{NAME("PoolVector4Array"), NUMBERS, 0, true}, {NAME("Vector4Array"), NUMBERS, 0, true},
+	{NAME("PackedColorArray"), NUMBERS, 0, true}, {NAME("PoolStringArray"), TEXTS, 0, false},
+	{NAME("StringArray"), TEXTS, 0, false}, {NAME("PackedStringArray"), TEXTS, 0, true},
+	{NAME("RID"), RID, 0, false}, {NAME("Signal"), EMPTY, 0, true},
+	{NAME("Callable"), EMPTY, 0, true}, {NAME("Object"), OBJECT, 0, false},
+	{NAME("Array"), ARRAY, 0, true}, {NAME("Dictionary"), DICTIONARY, 0, true},
 };
 
 static bool is_number(const struct scene_reader *reader, const struct scene_token *token)
@@ -84,7 +89,7 @@ static bool is_base64(const struct scene_token *token)
 }
 
 /* The list of numbers, with the closing parenthesis. */
-static bool numbers(struct scene_reader *reader, const struct constructor *c)
+static bool numbers(struct scene_reader *reader, const struct scene_constructor *c)
 {
 	struct scene_token token;
 	unsigned count = 0;
@@ -274,7 +279,7 @@ static enum outcome object(struct scene_reader *reader, size_t *depth)
 	return scene_expect(reader, ',') ? push(reader, depth, IN_OBJECT) : FAILED;
 }
 
-static enum outcome construct(struct scene_reader *reader, const struct constructor *c,
+static enum outcome construct(struct scene_reader *reader, const struct scene_constructor *c,
 			      size_t *depth, struct scene_value *value)
 {
 	bool good = false;
@@ -317,6 +322,24 @@ static enum outcome construct(struct scene_reader *reader, const struct construc
 	return good ? COMPLETE : FAILED;
 }
 
+static bool names(const struct scene_token *token, const struct scene_constructor *c)
+{
+	return c->len == token->len && memcmp(c->name, token->text, token->len) == 0;
+}
+
+static const struct scene_constructor *constructor_of(struct scene_reader *reader,
+						      const struct scene_token *token)
+{
+	if (reader->last != NULL && names(token, reader->last))
+		return reader->last;
+	for (size_t i = 0; i < JOBQ_LENGTH(constructors); i++) {
+		const struct scene_constructor *c = &constructors[i];
+		if (names(token, c) && !(c->godot4 && reader->lexer.godot3))
+			return reader->last = c;
+	}
+	return NULL;
+}
+
 static enum outcome word(struct scene_reader *reader, size_t *depth, struct scene_value *value)
 {
 	const struct scene_token *token = &value->token;
@@ -335,10 +358,9 @@ static enum outcome word(struct scene_reader *reader, size_t *depth, struct scen
 		value->kind = SCENE_VALUE_NUMBER;
 		return COMPLETE;
 	}
-	for (size_t i = 0; i < JOBQ_LENGTH(constructors); i++) {
-		if (scene_is_word(token, constructors[i].name) && !(constructors[i].godot4 && godot3))
-			return construct(reader, &constructors[i], depth, value);
-	}
+	const struct scene_constructor *c = constructor_of(reader, token);
+	if (c != NULL)
+		return construct(reader, c, depth, value);
 	scene_fail(reader, scene_place(reader, token),
 		   scene_arena_print(reader->arena, "`%.*s` is no value",
 				     (int)(token->len < 80 ? token->len : 80), token->text));
