@@ -91,7 +91,7 @@ tests_unit_table_test_table_LDADD = $(UNIT_LDADD)
 
 fuzz_targets = \
 	tests/fuzz/fuzz_conf tests/fuzz/fuzz_request tests/fuzz/fuzz_rules \
-	tests/fuzz/fuzz_scene
+	tests/fuzz/fuzz_scene tests/fuzz/fuzz_uid
 EXTRA_PROGRAMS += $(fuzz_targets)
 FUZZ_FLAGS = -fsanitize=fuzzer
 tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c
@@ -103,6 +103,8 @@ tests_fuzz_fuzz_rules_SOURCES = tests/fuzz/fuzz_rules.c
 tests_fuzz_fuzz_rules_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_scene_SOURCES = tests/fuzz/fuzz_scene.c
 tests_fuzz_fuzz_scene_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_uid_SOURCES = tests/fuzz/fuzz_uid.c
+tests_fuzz_fuzz_uid_LDFLAGS = $(FUZZ_FLAGS)
 
 .PHONY: fuzz-targets
 fuzz-targets: $(fuzz_targets)

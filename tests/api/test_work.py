@@ -1,11 +1,13 @@
 """What the three job types do, on real files."""
 
+import ctypes
+import mmap
 import os
 import shutil
 
 import pytest
 from conftest import make_project
-from service import ROOT, Service
+from service import ROOT, Service, wait_until
 
 
 def run(service, kind, parameters):
@@ -187,3 +189,67 @@ def test_sample_project_serves_the_quick_start(tmp_path, path):
     with Service(project=copy) as service:
         row = batch(service, ("validate", path))["result"]["operations"][0]
         assert row["result"]["errors"] == [] and row["result"]["valid"] is True
+
+
+class Pages:
+    """Which pages of files are in the page cache: mincore(2) and posix_fadvise(2)."""
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int,
+                          ctypes.c_int, ctypes.c_long]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    libc.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
+
+    @classmethod
+    def resident(cls, path):
+        """The share of its pages that are in memory."""
+        size = path.stat().st_size
+        pages = (size + mmap.PAGESIZE - 1) // mmap.PAGESIZE
+        vector = ctypes.create_string_buffer(pages)
+        with open(path, "rb") as file:
+            address = cls.libc.mmap(None, size, mmap.PROT_READ, mmap.MAP_SHARED, file.fileno(), 0)
+            assert address not in (None, ctypes.c_void_p(-1).value)
+            try:
+                assert cls.libc.mincore(address, size, vector) == 0
+            finally:
+                cls.libc.munmap(address, size)
+        return sum(byte & 1 for byte in vector.raw) / pages
+
+    @staticmethod
+    def evict(path):
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+@pytest.mark.parametrize("kind,parameters", [
+    ("scene_preload", {"scene_paths": ["res://page/top.tscn"]}), ("cache_warming", {})])
+def test_preload_brings_pages_in(own_service, tmp_path, kind, parameters):
+    """Of the scene and of every file that it needs, whatever reads them or does not."""
+    (tmp_path / "project").mkdir()
+    project = make_project(tmp_path / "project")
+    folder = project / "page"
+    folder.mkdir()
+    (folder / "child.tscn").write_text(
+        '[gd_scene format=3]\n\n[ext_resource type="Script" path="res://page/big.gd" id="1"]\n'
+        '[node name="Child" type="Node"]\nscript = ExtResource("1")\n')
+    (folder / "top.tscn").write_text(
+        '[gd_scene format=3]\n\n[ext_resource type="PackedScene" path="res://page/child.tscn" '
+        'id="1"]\n[ext_resource type="Texture2D" path="res://page/p.png" id="2"]\n'
+        '[node name="Top" type="Node"]\n[node name="C" parent="." instance=ExtResource("1")]\n')
+    (folder / "big.gd").write_text("# 0123456789abcdef\n" * 20000)
+    (folder / "p.png.import").write_text('[remap]\nimporter="texture"\npath="res://page/p.ctex"\n')
+    (folder / "p.ctex").write_bytes(os.urandom(3 << 20))
+    files = sorted(folder.iterdir())
+    other = project / "unrelated.bin"
+    other.write_bytes(os.urandom(1 << 20))
+    for path in (*files, other):
+        Pages.evict(path)
+    if any(Pages.resident(path) > 0 for path in (*files, other)):
+        pytest.skip("this file system keeps its files in memory")
+    job = run(own_service(project=project), kind, parameters)
+    assert job["status"] == "completed", job
+    wait_until(lambda: all(Pages.resident(path) == 1 for path in files), 20,
+               f"the pages of {[(p.name, Pages.resident(p)) for p in files]}")
+    assert Pages.resident(other) == 0
