@@ -120,6 +120,7 @@ tests_crash_powercut_so_LDADD =
 
 EXTRA_DIST += \
 	%D%/run %D%/api %D%/crash %D%/fixtures %D%/fuzz/scene.dict %D%/scene/corpus.py \
+	%D%/scene/differential.py %D%/scene/grammar.py %D%/scene/tree_sitter.c \
 	%D%/support %D%/tree
 CLEANFILES += $(EXTRA_PROGRAMS)
 
