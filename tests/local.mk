@@ -131,13 +131,16 @@ dist-hook:
 # what it does to the table directly.
 
 EXTRA_PROGRAMS += \
-	tests/bench/empty tests/bench/fill tests/bench/latency tests/bench/peers
+	tests/bench/empty tests/bench/fill tests/bench/latency tests/bench/peers \
+	tests/bench/scenes
 tests_bench_empty_SOURCES = tests/bench/empty.c
 tests_bench_empty_LDADD = $(FCGI_LIBS)
 tests_bench_fill_SOURCES = tests/bench/fill.c
 tests_bench_latency_SOURCES = tests/bench/latency.c
 tests_bench_peers_SOURCES = tests/bench/peers.c
+tests_bench_scenes_SOURCES = tests/bench/scenes.c
+tests_bench_scenes_LDFLAGS = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 # File by file: a folder is also copied from the build directory, with programs.
 EXTRA_DIST += \
 	%D%/bench/durable.py %D%/bench/harness.py %D%/bench/load.lua %D%/bench/run \
-	%D%/bench/sections.py
+	%D%/bench/scenes.py %D%/bench/sections.py

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import durable
+import scenes
 from harness import (Bench, Front, children, interleaved, make_project, median_of, median_ratio,
                      program, run_program, start_empty, status_field, switches)
 
@@ -320,6 +321,7 @@ def measure(args):
     """All the sections wanted; returns the report."""
     report = Report()
     with tempfile.TemporaryDirectory(prefix="jobq-bench-") as directory:
+        scenes.measure(Path(directory), report, args)
         project = make_project(Path(directory))
         alone(project, report, args)
         with contextlib.ExitStack() as stack:
