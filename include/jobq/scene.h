@@ -152,6 +152,7 @@ struct jobq_scene_load {
 enum jobq_scene_how {
 	JOBQ_SCENE_VALIDATE = 1, /* look for what Godot would stumble over later, too */
 	JOBQ_SCENE_PRELOAD = 2,  /* bring the pages of every file into the page cache */
+	JOBQ_SCENE_ANY = 4,  /* any resource will do, not only a scene */
 };
 
 /*

@@ -156,11 +156,19 @@ static void write_lines(const char *path, const struct jobq_scene_load *load)
 
 /* ---- the paths ---------------------------------------------------------------- */
 
+static bool is_resource(const char *path, size_t len)
+{
+	static const char suffix[] = ".tres";
+
+	return len >= strlen(suffix) && memcmp(path + len - strlen(suffix), suffix, strlen(suffix)) == 0;
+}
+
 /* Returns 0 or a negative errno, after which there is no going on. */
 static int check_scene(struct check *check, const char *path)
 {
 	struct jobq_scene_load load;
-	int rc = jobq_scene_load(check->project, NULL, path, JOBQ_SCENE_VALIDATE, &load);
+	unsigned how = JOBQ_SCENE_VALIDATE | (is_resource(path, strlen(path)) ? JOBQ_SCENE_ANY : 0);
+	int rc = jobq_scene_load(check->project, NULL, path, how, &load);
 
 	if (rc == 0 && check->json && !write_json(path, &load))
 		rc = -ENOMEM;
@@ -191,7 +199,9 @@ static int check_path(struct check *check, const char *path, size_t len, size_t 
 	jobq_buf_add(full, path, len);
 	if (full->failed)
 		return -ENOMEM;
-	const char *what = jobq_paths_malformed(full->data, full->len);
+	const char *what = is_resource(full->data, full->len)
+				   ? jobq_paths_malformed_file(full->data, full->len)
+				   : jobq_paths_malformed(full->data, full->len);
 	if (what == NULL)
 		return check_scene(check, full->data);
 	if (check->json) { /* a line a path, whatever it is */

@@ -461,7 +461,7 @@ static int start(struct loader *loader, const char *path)
 		return -ENOMEM;
 	int error = visit(loader, &loader->items[0], path);
 	if (error == 0 && load->facts != NULL && load->error == NULL &&
-	    load->facts->kind != JOBQ_SCENE_SCENE)
+	    load->facts->kind != JOBQ_SCENE_SCENE && (loader->how & JOBQ_SCENE_ANY) == 0)
 		load->error = "it is no scene, but another resource";
 	return error;
 }

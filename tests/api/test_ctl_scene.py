@@ -108,6 +108,17 @@ def test_scene_that_cannot_be_read(checked, path, words):
     assert told["scene_info"] is None
 
 
+def test_resources_are_checked_too(checked):
+    (checked / "theme.tres").write_text('[gd_resource type="Theme" format=3]\n\n[resource]\nx = 1\n')
+    (checked / "bad.tres").write_text('[gd_resource type="Theme" format=3]\n\n[resource]\nx = \n')
+    told, status = answer(checked, "res://theme.tres")
+    assert status == 0 and told["valid"] is True and told["scene_info"]["root_type"] is None
+    told, status = answer(checked, "bad.tres")
+    assert status == 1 and told["loads"] is False
+    (checked / "disguised.tscn").write_text('[gd_resource type="Theme" format=3]\n\n[resource]\n')
+    assert answer(checked, "disguised.tscn")[1] == 1, "a scene is wanted there"
+
+
 def test_scene_that_loads_but_is_not_valid(checked):
     told, status = answer(checked, "res://rootless.tscn")
     assert status == 1 and (told["loads"], told["valid"]) == (True, False)
@@ -139,9 +150,9 @@ def test_lines_for_people(checked):
 def test_scenes_cannot_forge_lines(checked):
     done = check(checked, "forged.tscn")
     assert done.returncode == 1
-    error, warning = done.stdout.splitlines()
+    error, *warnings = done.stdout.splitlines()
     assert error.startswith("res://forged.tscn: error: res://gone?")
-    assert warning.startswith("res://forged.tscn: warning: line 3: ")
+    assert all(line.startswith("res://forged.tscn: warning: line 3: ") for line in warnings)
     assert "\x1b" not in done.stdout
     line, = check(checked, "--json", "forged.tscn").stdout.splitlines()
     assert "\x1b[2K" in json.loads(line)["errors"][0], "JSON has what is there"
@@ -169,7 +180,7 @@ def test_no_paths_from_standard_input(checked):
 
 
 MALFORMED = [
-    ("a.txt", "must end in .tscn"), ("res://a.tres", "must end in .tscn"),
+    ("a.txt", "must end in .tscn"), ("res://a.res", "must end in .tscn"),
     ("../a.tscn", "must not hold a . or .. segment"), ("a/./b.tscn", "must not hold a . or"),
     ("/etc/a.tscn", "empty segment"), ("res://", "must name a file"), ("", "must name a file"),
     ("./", "must name a file"), ("user://a.tscn", "second colon"), ("uid://abc.tscn", "colon"),

@@ -31,6 +31,7 @@ KNOWN = {
 # Why a mutant is refused that the grammar takes. It knows no meaning, nor the
 # order of tags, and takes properties anywhere and any word for a value.
 REFUSED = {
+    r"nothing can be made of the class|there is no class": "classes are no matter of the grammar",
     r"no (ext|sub)_resource with the id .* is defined above": "an id that is not defined before",
     r"this \w+ has no `\w+`": "a field that the tag needs",
     r"this node's `parent` is no path": "an empty parent, on which Godot crashes",
