@@ -4,10 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "scene/scene.h"
 
 #define CHUNK_BYTES 8192u
+#define PAGE 4096u
+#define LARGE (4u << 20) /* from here on the page faults of small pages are felt */
 
 struct scene_chunk {
 	struct scene_chunk *next;
@@ -103,4 +106,13 @@ void scene_arena_free(struct scene_arena *arena)
 		free(arena->chunks);
 		arena->chunks = next;
 	}
+}
+
+void scene_arena_huge(void *memory, size_t bytes)
+{
+	uintptr_t from = ((uintptr_t)memory + PAGE - 1) / PAGE * PAGE;
+	uintptr_t to = ((uintptr_t)memory + bytes) / PAGE * PAGE;
+
+	if (bytes >= LARGE && to > from)
+		(void)madvise((void *)from, to - from, MADV_HUGEPAGE);
 }

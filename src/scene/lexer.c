@@ -252,6 +252,34 @@ void scene_lexer_next(struct scene_lexer *lexer, struct scene_token *token)
 		lexer->pos++;
 }
 
+unsigned scene_lexer_numbers(struct scene_lexer *lexer)
+{
+	const unsigned char *at = (const unsigned char *)lexer->data + lexer->pos;
+	const unsigned char *end = (const unsigned char *)lexer->data + lexer->len;
+	unsigned count = 0;
+
+	for (;;) {
+		lexer->pos = (size_t)(at - (const unsigned char *)lexer->data);
+		while (at < end && (classes[*at] & BLANK) != 0)
+			at++;
+		if (at < end && *at == '-')
+			at++;
+		const unsigned char *digits = at;
+		while (at < end && (classes[*at] & DIGIT) != 0)
+			at++;
+		if (at == digits)
+			return count;
+		if (at < end && *at == '.')
+			do
+				at++;
+			while (at < end && (classes[*at] & DIGIT) != 0);
+		if (at == end || *at != ',' || count == UINT32_MAX)
+			return count;
+		at++;
+		count++;
+	}
+}
+
 void scene_lexer_place(const struct scene_lexer *lexer, size_t at, uint32_t *line,
 		       uint32_t *column)
 {

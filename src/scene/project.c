@@ -5,7 +5,6 @@
 #include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,8 +15,6 @@
 #define PREFIX_LEN 6
 #define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
 #define BITE (128u << 10) /* the kernel cuts a larger read-ahead to the device's limit */
-#define LARGE (4u << 20)    /* bytes; read into huge pages from here on */
-#define HUGE_PAGE (2u << 20)
 #define RACES 16          /* openat2 answers EAGAIN while directories are renamed */
 
 /*
@@ -112,31 +109,19 @@ int scene_project_file(struct jobq_scene_project *project, const char *path,
 	return fd;
 }
 
-/* Room for a file; of a large one in huge pages, where the kernel gives some. */
-static char *room_for(size_t bytes)
-{
-	void *room = NULL;
-
-	if (bytes < LARGE)
-		return malloc(bytes);
-	if (posix_memalign(&room, HUGE_PAGE, bytes) != 0)
-		return NULL;
-	(void)madvise(room, bytes, MADV_HUGEPAGE);
-	return room;
-}
-
 int scene_project_read(int fd, const struct jobq_scene_stamp *stamp, char **data)
 {
 	if (stamp->bytes > JOBQ_SCENE_FILE_MAX)
 		return -EFBIG;
 	size_t len = 0, room = (size_t)stamp->bytes + 1;
 	struct stat st;
-	char *bytes = room_for(room);
+	char *bytes = malloc(room);
 	int error = 0;
 
 	*data = NULL;
 	if (bytes == NULL)
 		return -ENOMEM;
+	scene_arena_huge(bytes, room);
 	/* One byte more than there should be, to notice when it grew. */
 	while (len < stamp->bytes) {
 		ssize_t got = read(fd, bytes + len, room - len);

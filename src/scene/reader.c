@@ -267,6 +267,7 @@ static bool collect(struct scene_reader *reader)
 			reader->arena->failed = true;
 			return false;
 		}
+		scene_arena_huge(wider, room * sizeof(wider[0]));
 		reader->nodes = wider;
 		reader->node_room = room;
 	}

@@ -198,10 +198,12 @@ static int visit(struct loader *loader, struct item *item, const char *needed_by
 
 	if (fd >= 0) {
 		touch(loader, item->path, item->stamp.bytes);
-		if ((loader->how & JOBQ_SCENE_PRELOAD) != 0)
-			scene_project_preload(fd, item->stamp.bytes);
-		if (is_text(item->path))
+		bool text = is_text(item->path);
+		if (text)
 			error = learn(loader, item, fd, &why);
+		/* What was parsed has been read; what the cache knew, or is no text, has not. */
+		if ((loader->how & JOBQ_SCENE_PRELOAD) != 0 && !item->parsed)
+			scene_project_preload(fd, item->stamp.bytes);
 		close(fd);
 	}
 	if (error == -ENOMEM || loader->arena->failed)

@@ -32,6 +32,8 @@ void *scene_arena_grow(struct scene_arena *arena, void *array, size_t count, siz
 void scene_arena_add_text(struct scene_arena *arena, struct jobq_scene_texts *texts,
 			  const char *text);
 void scene_arena_free(struct scene_arena *arena);
+/* Asks for huge pages for a large piece of memory, whatever it came from. */
+void scene_arena_huge(void *memory, size_t bytes);
 
 /* ---- map: texts to numbers, in an arena -------------------------------------- */
 
@@ -86,6 +88,12 @@ struct scene_lexer {
 
 /* Reads the next token; SCENE_TOKEN_ERROR sets lexer->error. */
 void scene_lexer_next(struct scene_lexer *lexer, struct scene_token *token);
+/*
+ * Passes as many plain numbers with a comma behind each as there are, which is what
+ * most of a large scene consists of; returns how many. What follows is for
+ * scene_lexer_next().
+ */
+unsigned scene_lexer_numbers(struct scene_lexer *lexer);
 /* Where a byte is, both from 1; the column in bytes. */
 void scene_lexer_place(const struct scene_lexer *lexer, size_t at, uint32_t *line,
 		       uint32_t *column);

@@ -225,6 +225,8 @@ static void check_nodes(struct scene_reader *reader, struct scene_reading *out)
 	index.places = calloc(index.mask + 1, sizeof(index.places[0]));
 	if (index.places == NULL)
 		reader->arena->failed = true;
+	else
+		scene_arena_huge(index.places, (index.mask + 1) * sizeof(index.places[0]));
 	for (size_t i = 1; i < reader->node_count && !reader->arena->failed; i++)
 		check_child(reader, out, &index, i);
 	free(index.places);

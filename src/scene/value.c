@@ -92,11 +92,12 @@ static bool is_base64(const struct scene_token *token)
 static bool numbers(struct scene_reader *reader, const struct scene_constructor *c)
 {
 	struct scene_token token;
-	unsigned count = 0;
 	size_t start = reader->lexer.pos;
+	unsigned count = scene_lexer_numbers(&reader->lexer);
 
 	scene_lexer_next(&reader->lexer, &token);
-	if (c->shape == BYTES && !reader->lexer.godot3 && token.kind == SCENE_TOKEN_STRING) {
+	if (count == 0 && c->shape == BYTES && !reader->lexer.godot3 &&
+	    token.kind == SCENE_TOKEN_STRING) {
 		if (!is_base64(&token))
 			return scene_fail(reader, start, "this text is not base64");
 		return scene_expect(reader, ')');
