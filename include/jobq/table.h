@@ -196,6 +196,17 @@ int jobq_table_progress(struct jobq_table *table, const struct jobq_job_claim *c
 int jobq_table_finish(struct jobq_table *table, const struct jobq_job_claim *claim,
 		      const char *result, size_t result_len, const char *error);
 
+/* What keeps a worker in; see slot_confine(). */
+struct jobq_table_confinement {
+	bool told;         /* it has come to be confined; else the rest says nothing */
+	unsigned landlock; /* version of the kernel's interface; 0: none */
+	bool seccomp;
+};
+
+/* Says what keeps this process in, the worker of `slot`. */
+void jobq_table_tell_confinement(struct jobq_table *table, unsigned slot,
+				 const struct jobq_table_confinement *is);
+
 /* ---- the owner ------------------------------------------------------------ */
 
 /* The worker of `slot`: its pid (0: none), when it was started, its job (0: none). */
@@ -204,6 +215,7 @@ struct jobq_table_slot {
 	uint64_t start_time;
 	uint64_t job;
 	int64_t job_started; /* microseconds since 1970 */
+	struct jobq_table_confinement confinement;
 };
 void jobq_table_slot(struct jobq_table *table, unsigned slot, struct jobq_table_slot *out);
 

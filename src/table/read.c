@@ -161,6 +161,15 @@ size_t jobq_table_list(struct jobq_table *table, const struct jobq_table_filter 
 	return count;
 }
 
+static struct jobq_table_confinement confinement_of(uint32_t bits)
+{
+	return (struct jobq_table_confinement){
+		.told = (bits & CONFINEMENT_TOLD) != 0,
+		.landlock = bits & CONFINEMENT_LANDLOCK,
+		.seccomp = (bits & CONFINEMENT_SECCOMP) != 0,
+	};
+}
+
 void jobq_table_slot(struct jobq_table *table, unsigned slot, struct jobq_table_slot *out)
 {
 	const struct slot_entry *entry = &table->header->start.slots[slot];
@@ -170,6 +179,7 @@ void jobq_table_slot(struct jobq_table *table, unsigned slot, struct jobq_table_
 	*out = (struct jobq_table_slot){
 		.pid = (pid_t)entry->pid,
 		.start_time = entry->start_time,
+		.confinement = confinement_of(table->header->confinement[slot]),
 	};
 	if (id != 0 && jobq_table_get(table, id, &job, NULL, NULL, NULL) == 0 &&
 	    job.status == JOBQ_STATUS_RUNNING) {

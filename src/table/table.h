@@ -42,7 +42,7 @@
 #include "jobq/table.h"
 
 #define TABLE_MAGIC UINT64_C(0x656c626174716f6a) /* "joqtable", little endian */
-#define TABLE_LAYOUT 2
+#define TABLE_LAYOUT 3
 
 #define SPAN_BYTES ((size_t)65536)
 #define SPAN_RECORDS 512 /* ids a record span */
@@ -171,6 +171,11 @@ struct header_start {
 	struct slot_entry slots[JOBQ_SLOTS];
 };
 
+/* What holds a worker: bits 0-15 Landlock's version, or 0. */
+#define CONFINEMENT_LANDLOCK UINT32_C(0xffff)
+#define CONFINEMENT_SECCOMP (UINT32_C(1) << 16)
+#define CONFINEMENT_TOLD (UINT32_C(1) << 17) /* else the worker has not come to it yet */
+
 struct header {
 	struct header_start start;
 	uint32_t span_count; /* constant: all else about the geometry follows from it */
@@ -189,6 +194,10 @@ struct header {
 	_Atomic uint32_t writer_sleeps;
 	_Atomic uint32_t store_error; /* set by the writer: an errno, or 0 */
 	_Atomic uint64_t id_limit;    /* set by the writer: ids below it may be given out */
+	/* By slot, bits as above. Written by the slot's worker only: 0 when it enters,
+	   what holds it when it is confined. Read by whoever shows it; nothing else
+	   may depend on it, because a worker that was taken over can write here, too. */
+	_Atomic uint32_t confinement[JOBQ_SLOTS];
 
 	/* Truths, under the lock. */
 	uint64_t store_id; /* the store that its changes go to; 0: none yet */

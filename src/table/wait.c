@@ -144,6 +144,7 @@ int jobq_table_enter(struct jobq_table *table, unsigned slot, pid_t *holder)
 		table_lock(table);
 		entered = (pid_t)atomic_load(&entry->pid) == other; /* or two would take it */
 		if (entered) {
+			atomic_store(&table->header->confinement[slot], 0);
 			atomic_store(&entry->start_time, started);
 			atomic_store(&entry->pid, (uint32_t)self);
 		}
@@ -168,4 +169,16 @@ bool jobq_table_stay(struct jobq_table *table, unsigned slot)
 	/* Unless the next owner has given the slot to somebody else meanwhile. */
 	atomic_compare_exchange_strong(&entry->pid, &self, 0);
 	return false;
+}
+
+void jobq_table_tell_confinement(struct jobq_table *table, unsigned slot,
+				 const struct jobq_table_confinement *is)
+{
+	uint32_t bits = is->landlock & CONFINEMENT_LANDLOCK;
+
+	if (is->told)
+		bits |= CONFINEMENT_TOLD;
+	if (is->seccomp)
+		bits |= CONFINEMENT_SECCOMP;
+	atomic_store(&table->header->confinement[slot], bits);
 }

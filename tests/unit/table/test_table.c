@@ -364,6 +364,28 @@ static void full_is_an_answer(void **state)
 	free(big);
 }
 
+/* Of the process that is the slot's worker now, not of the one before. */
+static void confinement_is_its_workers(void **state)
+{
+	struct jobq_table_confinement is = {.told = true, .landlock = 7, .seccomp = true};
+	struct jobq_table_slot at;
+	pid_t holder;
+
+	(void)state;
+	assert_int_equal(jobq_table_enter(table, 1, &holder), 0);
+	jobq_table_tell_confinement(table, 1, &is);
+	jobq_table_slot(table, 1, &at);
+	assert_true(at.confinement.told && at.confinement.seccomp);
+	assert_int_equal(at.confinement.landlock, 7);
+	jobq_table_slot(table, 0, &at);
+	assert_false(at.confinement.told);
+	assert_int_equal(jobq_table_enter(table, 1, &holder), 0);
+	jobq_table_slot(table, 1, &at);
+	assert_false(at.confinement.told || at.confinement.seccomp);
+	assert_int_equal(at.confinement.landlock, 0);
+	assert_sound();
+}
+
 static void second_owner_is_refused(void **state)
 {
 	struct jobq_table *second = NULL;
@@ -410,6 +432,7 @@ int main(void)
 		TEST(keys_replay),
 		TEST(old_jobs_expire_and_memory_returns),
 		TEST(full_is_an_answer),
+		TEST(confinement_is_its_workers),
 		TEST(second_owner_is_refused),
 		TEST(next_owner_finds_the_jobs),
 	};
