@@ -31,11 +31,12 @@ libjobq_a_SOURCES = \
 	%D%/super/super.h %D%/super/child.c %D%/super/loop.c \
 	%D%/super/recover.c %D%/super/reload.c %D%/super/writer.c \
 	%D%/slot/room.h %D%/slot/slot.h %D%/slot/batch_operations.c %D%/slot/cache_warming.c \
-	%D%/slot/job.c %D%/slot/scene_preload.c %D%/slot/scenes.h \
+	%D%/slot/confine.c %D%/slot/job.c %D%/slot/scene_preload.c %D%/slot/scenes.h \
 	%D%/slot/slot.c
 
 sbin_PROGRAMS += jobqd jobq-api
 jobqd_SOURCES = %D%/super/main.c
+jobqd_LDADD = $(LDADD) $(SECCOMP_LIBS)
 jobq_api_SOURCES = %D%/api/main.c
 jobq_api_LDADD = $(LDADD) $(FCGI_LIBS)
 

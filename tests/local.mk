@@ -13,6 +13,7 @@ unit_tests = \
 	tests/unit/scene/test_cache tests/unit/scene/test_lexer \
 	tests/unit/scene/test_project tests/unit/scene/test_reader \
 	tests/unit/scene/test_resolve \
+	tests/unit/slot/test_confine \
 	tests/unit/store/test_contract tests/unit/store/test_damage \
 	tests/unit/store/test_sqlite \
 	tests/unit/table/test_durable tests/unit/table/test_import \
@@ -61,6 +62,9 @@ tests_unit_scene_test_reader_LDADD = $(UNIT_LDADD)
 tests_unit_scene_test_resolve_SOURCES = tests/unit/scene/test_resolve.c tests/unit/scene/fixture.h
 tests_unit_scene_test_resolve_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_scene_test_resolve_LDADD = $(UNIT_LDADD)
+tests_unit_slot_test_confine_SOURCES = tests/unit/slot/test_confine.c
+tests_unit_slot_test_confine_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_slot_test_confine_LDADD = $(UNIT_LDADD) $(SECCOMP_LIBS)
 tests_unit_store_test_contract_SOURCES = tests/unit/store/test_contract.c tests/unit/store/fixture.h
 tests_unit_store_test_contract_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_store_test_contract_LDADD = $(UNIT_LDADD)

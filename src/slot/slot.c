@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -128,6 +129,19 @@ static bool begin(struct slot_work *work, unsigned slot)
 	return rc == 0;
 }
 
+static void confine(struct slot_work *work, unsigned slot)
+{
+	struct jobq_table_confinement is;
+	char landlock[16] = "no";
+
+	slot_confine(jobq_scene_project_root(work->project), &is);
+	jobq_table_tell_confinement(work->table, slot, &is);
+	if (is.landlock > 0)
+		snprintf(landlock, sizeof(landlock), "%u", is.landlock);
+	jobq_log(JOBQ_LOG_INFO, "confined", "slot=%u landlock=%s seccomp=%s", slot, landlock,
+		 is.seccomp ? "yes" : "no");
+}
+
 static void work_until_told(struct slot_work *work, unsigned slot)
 {
 	struct jobq_job_claim claim;
@@ -147,10 +161,13 @@ int jobq_slot_main(const struct jobq_conf *conf, unsigned slot)
 {
 	struct slot_work work = {.conf = conf};
 
+	/* What was open where jobqd was started is no worker's. */
+	close_range(STDERR_FILENO + 1, UINT_MAX, 0);
 	set_signals();
 	bool begun = begin(&work, slot);
 	if (begun) {
 		work.cache = attach_cache(conf);
+		confine(&work, slot);
 		work_until_told(&work, slot);
 	}
 	claims_from = NULL;
