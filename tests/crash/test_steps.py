@@ -11,15 +11,14 @@ import signal
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import powercut
 import pytest
 from daemons import alive, wait_until
+from service import freeze, program
 
 ALL = os.environ.get("JOBQ_STEPS") == "all"
 SAMPLES = 16
-FUTEX = "202"  # x86-64
 
 
 def steps(total, samples):
@@ -63,18 +62,21 @@ class Watched:
         self.shown[job_id] = self.service.get(f"/jobs/{job_id}").text
 
     def stopped(self):
-        """The slots' workers, stopped while they sleep and hold no lock."""
+        """The slots' workers, stopped while they hold no lock."""
         workers = self.service.wait_workers()
 
-        def sleep():
-            for pid in workers:
-                os.kill(pid, signal.SIGSTOP)
-            calls = [Path(f"/proc/{pid}/syscall").read_text().split()[0] for pid in workers]
-            if all(call == FUTEX for call in calls):
-                return True
+        def stand():
+            freeze(*workers)
+            try:  # which takes the lock
+                if program("jobqctl", "-c", self.service.config, "-o",
+                           f"table_name={self.service.table_name()}", "show",
+                           timeout=5).returncode == 0:
+                    return True
+            except subprocess.TimeoutExpired:
+                pass
             self.go(workers)
             return False
-        wait_until(sleep, what="workers that sleep")
+        wait_until(stand, what="workers that hold no lock")
         return workers
 
     @staticmethod

@@ -81,10 +81,10 @@ def role(pid):
 
 
 def freeze(*pids):
-    """Stops processes with SIGSTOP; returns when every thread of theirs stands still."""
+    """Stops processes with SIGSTOP; returns when every thread of theirs stands still (t: traced)."""
     def still(pid):
         try:
-            return all((task / "stat").read_text().rpartition(")")[2].split()[0] in "TZX"
+            return all((task / "stat").read_text().rpartition(")")[2].split()[0] in "TtZX"
                        for task in Path(f"/proc/{pid}/task").iterdir())
         except (OSError, ProcessLookupError):
             return not alive(pid)
