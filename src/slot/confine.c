@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stdio.h>
 #include <string.h>
@@ -186,6 +187,9 @@ static const int calls[] = {
 	SCMP_SYS(time),
 	/* malloc's and qsort's questions */
 	SCMP_SYS(getrandom), SCMP_SYS(sysinfo),
+	/* threads of cache_warming (clone itself is below), which stand back */
+	SCMP_SYS(set_robust_list), SCMP_SYS(rseq), SCMP_SYS(setpriority),
+	SCMP_SYS(ioprio_set), SCMP_SYS(sched_getaffinity),
 	/* who and how to go */
 	SCMP_SYS(getpid), SCMP_SYS(gettid), SCMP_SYS(exit), SCMP_SYS(exit_group),
 };
@@ -201,6 +205,8 @@ struct condition {
 #define WRITES (O_ACCMODE | O_CREAT | O_TRUNC) /* O_TMPFILE needs one of them */
 
 static const struct condition conditions[] = {
+	/* A thread, no process. (On the few architectures with another order: nothing.) */
+	{SCMP_SYS(clone), 0, CLONE_VM | CLONE_THREAD, CLONE_VM | CLONE_THREAD},
 	{SCMP_SYS(openat), 2, WRITES, O_RDONLY},
 	{SCMP_SYS(mmap), 2, PROT_EXEC, 0},
 	{SCMP_SYS(mmap2), 2, PROT_EXEC, 0},
@@ -236,6 +242,10 @@ static int add_calls(scmp_filter_ctx filter, bool paths_confined)
 	struct scmp_arg_cmp self = {0, SCMP_CMP_EQ, (scmp_datum_t)getpid(), 0};
 	int rc = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, &self);
 
+	/* Its flags lie in memory; with this answer the C library takes clone(2). */
+	if (rc == 0)
+		rc = seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0,
+					    NULL);
 	for (size_t i = 0; i < JOBQ_LENGTH(calls) && rc == 0; i++)
 		rc = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, calls[i], 0, NULL);
 	/*

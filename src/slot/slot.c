@@ -37,26 +37,26 @@ static void set_signals(void)
 	signal(SIGALRM, SIG_DFL); /* the job's time is up: see slot_job_run() */
 }
 
-static struct jobq_scene_cache *attach_cache(const struct jobq_conf *conf)
+static void attach_cache(struct slot_work *work)
 {
 	char name[JOBQ_CONF_CACHE_NAME];
 	struct stat st;
-	struct jobq_scene_cache *cache = NULL;
 
-	jobq_conf_cache_name(conf, name);
+	jobq_conf_cache_name(work->conf, name);
 	int fd = shm_open(name, O_RDWR | O_CLOEXEC, 0);
 	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0) {
 		size_t size = (size_t)st.st_size;
 		void *region = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		if (region != MAP_FAILED)
-			cache = jobq_scene_cache_attach(region, size);
+			work->cache = jobq_scene_cache_attach(region, size);
+		work->cache_region = region;
+		work->cache_size = size;
 	}
 	if (fd >= 0)
 		close(fd);
-	if (cache == NULL)
+	if (work->cache == NULL)
 		jobq_log(JOBQ_LOG_WARNING, "scene_cache_missing",
 			 "name=%s msg=\"scenes are parsed every time\"", name);
-	return cache;
 }
 
 int jobq_slot_cache_create(const struct jobq_conf *conf, struct jobq_buf *why)
@@ -166,7 +166,7 @@ int jobq_slot_main(const struct jobq_conf *conf, unsigned slot)
 	set_signals();
 	bool begun = begin(&work, slot);
 	if (begun) {
-		work.cache = attach_cache(conf);
+		attach_cache(&work);
 		confine(&work, slot);
 		work_until_told(&work, slot);
 	}

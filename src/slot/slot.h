@@ -1,6 +1,7 @@
 /*
  * slot: one worker process. Takes one job after another from the table and
- * does its work. Everything here runs in the single thread of that process.
+ * does its work. Everything here runs in the one thread of that process; only
+ * cache_warming starts some for as long as it runs.
  */
 #ifndef JOBQ_SLOT_SLOT_H
 #define JOBQ_SLOT_SLOT_H
@@ -18,6 +19,8 @@ struct slot_work {
 	const struct jobq_conf *conf;
 	struct jobq_scene_project *project; /* the root that every path is under */
 	struct jobq_scene_cache *cache;     /* shared by the three slots; NULL when there is none */
+	void *cache_region;                 /* where it is, for further handles */
+	size_t cache_size;
 	const json_t *parameters;           /* as accepted by jobq_job_rules, borrowed */
 
 	/* What the type's function leaves behind. */

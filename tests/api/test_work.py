@@ -1,5 +1,6 @@
 """What the three job types do, on real files."""
 
+import contextlib
 import ctypes
 import mmap
 import os
@@ -148,6 +149,34 @@ def test_warming_takes_all_whitelisted_scenes(own_service, tmp_path):
     (project / "a.tscn").write_text((project / "a.tscn").read_text() + "\n")
     assert run(service, "cache_warming", {"scope": "stale"})["result"]["scenes_warmed"] >= 1
     assert run(service, "cache_warming", {"scope": "all"})["result"]["scenes_warmed"] == 5
+
+
+def test_warming_uses_threads_that_stand_back(own_service, tmp_path):
+    """As many as there may be, within the one slot, and of lower priority."""
+    (tmp_path / "many").mkdir()
+    project = make_project(tmp_path / "many")
+    (project / "wide").mkdir()
+    nodes = "".join(f'\n[node name="N{i}" type="Node" parent="."]' for i in range(40000))
+    for number in range(60):  # half a second of work, in which somebody can look
+        (project / "wide" / f"{number}.tscn").write_text(
+            f'[gd_scene format=3]\n\n[node name="R{number}" type="Node"]{nodes}\n')
+    service = own_service(project=project)
+    workers = service.wait_workers()
+
+    def niced():
+        found = []
+        for pid in workers:
+            for task in os.listdir(f"/proc/{pid}/task"):
+                with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/stat") as stat:
+                    found.append(int(stat.read().rpartition(")")[2].split()[16]))
+        return found.count(10)
+    job_id = service.submit("cache_warming", {})
+    wait_until(lambda: niced() == 4, what="four threads that stand back")
+    result = service.wait_job(job_id)["result"]
+    assert result["scenes_warmed"] >= 65 and result["files"] >= 65
+    assert niced() == 0
+    again = run(service, "cache_warming", {"scope": "stale"})["result"]
+    assert again["scenes_warmed"] == 0, "all of them are fresh"
 
 
 def test_whitelist_has_exact_paths_directories_and_globs(own_service):

@@ -8,6 +8,7 @@
 #include <linux/openat2.h>
 #include <linux/sched.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <seccomp.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -286,6 +287,26 @@ static int start_process(void)
 	return errno_of(pid);
 }
 
+/* As vfork(2) and posix_spawn(3) do. */
+static int start_process_in_memory(void)
+{
+	long pid = syscall(SYS_clone, CLONE_VM | SIGCHLD, NULL, NULL, NULL, NULL);
+	return errno_of(pid);
+}
+
+static void *return_at_once(void *arg)
+{
+	return arg;
+}
+
+static int start_thread(void)
+{
+	pthread_t thread;
+	int rc = pthread_create(&thread, NULL, return_at_once, NULL);
+
+	return rc != 0 ? rc : pthread_join(thread, NULL);
+}
+
 static int start_process_anew(void)
 {
 	struct clone_args args = {.exit_signal = SIGCHLD};
@@ -339,7 +360,9 @@ static void processes_are_refused(void **state)
 	need(false, true);
 	assert_refused(execute);
 	assert_refused(start_process);
-	assert_refused(start_process_anew);
+	assert_refused(start_process_in_memory);
+	assert_int_equal(confined(start_process_anew), ENOSYS); /* for which there is clone(2) */
+	assert_int_equal(confined(start_thread), 0);
 	assert_refused(trace_parent);
 	assert_refused(signal_parent);
 	assert_refused(signal_thread);
