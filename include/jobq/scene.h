@@ -17,7 +17,12 @@
 
 #include "jobq/paths.h"
 
-#define JOBQ_SCENE_FILE_MAX (256u << 20) /* bytes of one text file that is read */
+/* The limits; beyond them is an error that says so. */
+#define JOBQ_SCENE_FILE_MAX (256u << 20)  /* bytes of one text file */
+#define JOBQ_SCENE_STRING_MAX (64u << 20) /* bytes of one string, as written */
+#define JOBQ_SCENE_NODES_MAX 2000000u     /* node tags of one file */
+#define JOBQ_SCENE_FILES_MAX 100000u      /* files that one scene needs, itself included */
+#define JOBQ_SCENE_DEPTH_MAX 10000u       /* values in each other */
 
 /* ---- the project ------------------------------------------------------------ */
 

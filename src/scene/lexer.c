@@ -134,6 +134,10 @@ static void string(struct scene_lexer *lexer, struct scene_token *token,
 			lexer->pos = from;
 			break;
 		}
+		if (c == '"' && lexer->pos - start > JOBQ_SCENE_STRING_MAX) {
+			fail(lexer, token, start - 1, "this string is longer than 64 MiB");
+			return;
+		}
 		if (c == '"') {
 			token->len = lexer->pos++ - start;
 			return;

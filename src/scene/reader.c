@@ -300,6 +300,8 @@ static bool node(struct scene_reader *reader, struct jobq_scene_facts *facts, bo
 
 	if (!has(reader, SCENE_FIELD_NAME))
 		return scene_fail(reader, reader->tag.at, "this node has no `name`");
+	if (reader->node_count == JOBQ_SCENE_NODES_MAX)
+		return scene_fail(reader, reader->tag.at, "the scene has more than 2000000 nodes");
 	if (has(reader, SCENE_FIELD_PARENT) &&
 	    ((parent->kind != SCENE_VALUE_STRING && parent->kind != SCENE_VALUE_PATH) ||
 	     parent->token.len == 0))

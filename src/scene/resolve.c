@@ -374,6 +374,10 @@ static uint32_t item_of(struct loader *loader, const char *path, bool *fresh)
 	*fresh = *index == loader->count;
 	if (!*fresh)
 		return *index;
+	if (loader->count == JOBQ_SCENE_FILES_MAX) {
+		loader->load->error = "it needs more than 100000 files";
+		return NO_ITEM;
+	}
 	struct item *items =
 		scene_arena_grow(loader->arena, loader->items, loader->count, sizeof(items[0]));
 	if (items == NULL)
@@ -399,7 +403,7 @@ static int follow(struct loader *loader)
 
 	loader->items[0].below = NO_ITEM;
 	loader->items[0].open = true;
-	while (top != NO_ITEM && !loader->arena->failed) {
+	while (top != NO_ITEM && !loader->arena->failed && loader->load->error == NULL) {
 		struct item *item = &loader->items[top];
 		if (!has_next(item)) {
 			item->open = false;
@@ -476,7 +480,7 @@ int jobq_scene_load(struct jobq_scene_project *project, struct jobq_scene_cache 
 
 	if (error == 0 && load->error == NULL)
 		error = follow(&loader);
-	if (error == 0 && load->missing_count > 0)
+	if (error == 0 && load->error == NULL && load->missing_count > 0)
 		load->error = name_missing(&loader);
 	if (error == 0 && load->error == NULL && cache != NULL)
 		keep(&loader);

@@ -102,8 +102,6 @@ char *scene_lexer_text(const struct scene_token *token, struct scene_arena *aren
 
 /* ---- values ------------------------------------------------------------------ */
 
-#define SCENE_DEPTH_MAX 10000 /* containers in each other; Godot's own stack ends before that */
-
 enum scene_value_kind {
 	SCENE_VALUE_ABSENT,
 	SCENE_VALUE_NULL,
@@ -195,7 +193,7 @@ struct scene_reader {
 	size_t property_len;
 	size_t counted_at; /* up to where lines are counted */
 	uint32_t counted;
-	unsigned char stack[SCENE_DEPTH_MAX];
+	unsigned char stack[JOBQ_SCENE_DEPTH_MAX];
 };
 
 /* What the reader leaves behind. */

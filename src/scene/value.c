@@ -209,7 +209,7 @@ static bool resource(struct scene_reader *reader)
 
 static enum outcome push(struct scene_reader *reader, size_t *depth, unsigned char what)
 {
-	if (*depth == SCENE_DEPTH_MAX) {
+	if (*depth == JOBQ_SCENE_DEPTH_MAX) { /* Godot's own stack ends before that */
 		scene_fail(reader, reader->lexer.pos, "values are nested deeper than 10000 levels");
 		return FAILED;
 	}

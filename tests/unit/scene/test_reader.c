@@ -160,8 +160,8 @@ static void nesting_has_a_limit(void **state)
 {
 	(void)state;
 	assert_true(nests(8000, '[', ']'));
-	assert_true(nests(SCENE_DEPTH_MAX, '[', ']'));
-	assert_false(nests(SCENE_DEPTH_MAX + 1, '[', ']'));
+	assert_true(nests(JOBQ_SCENE_DEPTH_MAX, '[', ']'));
+	assert_false(nests(JOBQ_SCENE_DEPTH_MAX + 1, '[', ']'));
 	assert_false(nests(1000000, '{', '}'));
 }
 
@@ -232,9 +232,41 @@ static int forget(void **state)
 	return 0;
 }
 
+/* A scene with so many nodes, or a string of so many bytes: what the reader says of it. */
+static const char *read_repeated(const char *head, const char *piece, size_t times, const char *tail)
+{
+	size_t len = strlen(piece), room = strlen(head) + times * len + strlen(tail) + 1;
+	char *text = malloc(room), *at;
+
+	assert_non_null(text);
+	at = stpcpy(text, head);
+	for (size_t i = 0; i < times; i++)
+		at = stpcpy(at, piece);
+	at = stpcpy(at, tail);
+	const char *error = read_bytes(text, (size_t)(at - text));
+	free(text);
+	return error;
+}
+
+static void numbers_have_limits(void **state)
+{
+	static const char head[] = "[gd_scene format=3]\n", node[] = "[node name=\"a\"]\n";
+	static const char string[] = "[gd_scene format=3]\n[node name=\"R\" type=\"Node\"]\nx = \"";
+
+	(void)state;
+	assert_null(read_repeated(head, node, JOBQ_SCENE_NODES_MAX, ""));
+	assert_int_equal(reading.facts.node_count, JOBQ_SCENE_NODES_MAX);
+	assert_non_null(strstr(read_repeated(head, node, JOBQ_SCENE_NODES_MAX + 1, ""),
+			       "more than 2000000 nodes"));
+	assert_null(read_repeated(string, "0123456789abcdef", JOBQ_SCENE_STRING_MAX / 16, "\"\n"));
+	assert_non_null(strstr(read_repeated(string, "0123456789abcdef",
+					     JOBQ_SCENE_STRING_MAX / 16, "x\"\n"), "64 MiB"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(numbers_have_limits),
 		cmocka_unit_test(facts_of_a_scene),
 		cmocka_unit_test(values),
 		cmocka_unit_test(structure),

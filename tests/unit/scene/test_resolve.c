@@ -282,6 +282,26 @@ static void bombs_and_chains(void **state)
 	assert_non_null(strstr(load_scene("res://n0.tscn", cache, 0), "... ->"));
 }
 
+static void files_have_a_limit(void **state)
+{
+	static const char line[] = "[ext_resource path=\"f%07u\" type=\"\" id=1]\n";
+	char *text = malloc(64 * (size_t)JOBQ_SCENE_FILES_MAX), *at;
+
+	(void)state;
+	assert_non_null(text);
+	/* The scene itself is one of them. */
+	for (unsigned more = 0; more < 2; more++) {
+		at = stpcpy(text, "[gd_scene format=2]\n");
+		for (unsigned i = 1; i < JOBQ_SCENE_FILES_MAX + more; i++)
+			at += sprintf(at, line, i);
+		strcpy(at, "[node name=\"R\" type=\"Node\"]\n");
+		fixture_write("needy.tscn", text);
+		assert_non_null(load_scene("res://needy.tscn", NULL, 0));
+		assert_int_equal(strstr(load.error, "more than 100000 files") != NULL, more);
+	}
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -294,6 +314,7 @@ int main(void)
 		cmocka_unit_test(takes_what_stands_in),
 		cmocka_unit_test(second_load_parses_nothing),
 		cmocka_unit_test(bombs_and_chains),
+		cmocka_unit_test(files_have_a_limit),
 	};
 
 	return cmocka_run_group_tests(tests, make, end);
