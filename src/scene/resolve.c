@@ -20,6 +20,7 @@ struct item {
 };
 
 #define NO_ITEM UINT32_MAX
+#define STEP 20000 /* microseconds */
 
 struct loader {
 	struct jobq_scene_project *project;
@@ -429,11 +430,20 @@ static int follow(struct loader *loader)
 	return loader->arena->failed ? -ENOMEM : 0;
 }
 
+/*
+ * Whether the file may be changed once more without showing it: the clock of
+ * file times moves in steps of up to 10 ms.
+ */
+static bool settled(const struct item *item)
+{
+	return item->stamp.modified / 1000 + STEP < jobq_clock_wall();
+}
+
 static void keep(struct loader *loader)
 {
 	for (size_t i = 0; i < loader->count; i++) {
 		const struct item *item = &loader->items[i];
-		if (item->parsed && item->facts != NULL &&
+		if (item->parsed && item->facts != NULL && settled(item) &&
 		    scene_cache_put(loader->cache, item->path, &item->stamp, item->facts))
 			scene_arena_add_text(loader->arena, &loader->load->kept, item->path);
 	}

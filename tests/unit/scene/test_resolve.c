@@ -262,6 +262,21 @@ static void second_load_parses_nothing(void **state)
 }
 
 /* Twelve scenes that each need the next ten times, and a long chain. */
+/* It may change again within the same step of the clock of file times. */
+static void fresh_files_are_not_kept(void **state)
+{
+	struct timespec now[2] = {{.tv_nsec = UTIME_NOW}, {.tv_nsec = UTIME_NOW}};
+
+	(void)state;
+	write_scene("fresh.tscn", "");
+	assert_int_equal(utimensat(AT_FDCWD, fixture_path("fresh.tscn"), now, 0), 0);
+	assert_null(load_scene("res://fresh.tscn", cache, 0));
+	assert_int_equal(load.kept.count, 0);
+	write_scene("fresh.tscn", "");
+	assert_null(load_scene("res://fresh.tscn", cache, 0));
+	assert_int_equal(load.kept.count, 1);
+}
+
 static void bombs_and_chains(void **state)
 {
 	char name[32], need[128], needs[1400];
@@ -313,6 +328,7 @@ int main(void)
 		cmocka_unit_test(knows_classes),
 		cmocka_unit_test(takes_what_stands_in),
 		cmocka_unit_test(second_load_parses_nothing),
+		cmocka_unit_test(fresh_files_are_not_kept),
 		cmocka_unit_test(bombs_and_chains),
 		cmocka_unit_test(files_have_a_limit),
 	};
