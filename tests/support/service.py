@@ -144,6 +144,8 @@ class Service:
                 [ROOT / "packaging/quickstart", "--no-install", "--port", str(self.port),
                  "--dir", self.state, "--project", self.project, "--config", self.config],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
+                # Whoever runs tests in the background has it ignored, which a shell keeps.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                 start_new_session=True)
         wait_until(self.ready_or_dead, READY, "the service")
         assert self.process.poll() is None, f"quickstart ended:\n{self.logs()[-4000:]}"
