@@ -43,7 +43,7 @@ def make_project(root):
         '[gd_scene load_steps=2 format=3]\n\n'
         '[ext_resource type="Texture2D" path="res://gone.png" id="1"]\n\n'
         '[node name="Lacks" type="Sprite2D"]\ntexture = ExtResource("1")\n')
-    (root / "slow.tscn").write_text(big_scene(20000))
+    (root / "slow.tscn").write_text(big_scene(60000))
     (root / "secret").mkdir()
     (root / "secret/s.tscn").write_text(SMALL.format(name="S"))
     (root / "link.tscn").symlink_to("/etc/hostname")

@@ -36,7 +36,7 @@ def make_project(root):
     (root / "thing.gd").write_text("extends Node2D\n")
     (root / "small.tscn").write_text(SMALL)
     nodes = [f'\n[node name="N{i}" type="Node2D" parent="."]\nposition = Vector2({i}, 1)'
-             for i in range(10000)]
+             for i in range(40000)]
     (root / "slow.tscn").write_text("\n".join(
         ["[gd_scene format=3]\n", '[node name="Root" type="Node2D"]'] + nodes) + "\n")
     return root
