@@ -35,6 +35,10 @@ static void set_signals(void)
 	signal(SIGHUP, SIG_IGN); /* so does a terminal that hangs up */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGALRM, SIG_DFL); /* the job's time is up: see slot_job_run() */
+	/* jobqd has held it until here. */
+	sigemptyset(&action.sa_mask);
+	sigaddset(&action.sa_mask, SIGTERM);
+	sigprocmask(SIG_UNBLOCK, &action.sa_mask, NULL);
 }
 
 static void attach_cache(struct slot_work *work)

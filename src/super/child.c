@@ -39,13 +39,14 @@ static int spawn(struct super *super, unsigned index, pid_t *pid)
 	argv[n] = NULL;
 
 	posix_spawnattr_t attr;
-	sigset_t none;
-	sigemptyset(&none);
+	sigset_t held; /* until the child is ready for it: its default would be to die */
+	sigemptyset(&held);
+	sigaddset(&held, SIGTERM);
 	int rc = posix_spawnattr_init(&attr);
 	if (rc != 0)
 		return -rc;
 	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setsigmask(&attr, &held);
 	rc = posix_spawn(pid, "/proc/self/exe", NULL, &attr, argv, environ);
 	posix_spawnattr_destroy(&attr);
 	return -rc;

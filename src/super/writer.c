@@ -504,6 +504,7 @@ int super_writer_main(const struct jobq_conf *conf)
 	static struct writer writer;
 	struct sigaction action = {.sa_handler = on_term};
 	struct jobq_buf why = {0};
+	sigset_t term;
 
 	writer.conf = conf;
 	sigemptyset(&action.sa_mask);
@@ -513,6 +514,9 @@ int super_writer_main(const struct jobq_conf *conf)
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	int rc = jobq_table_attach(conf->table_name, &writer.table, &why);
 	nudged = writer.table;
+	sigemptyset(&term); /* jobqd has held it until here */
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_UNBLOCK, &term, NULL);
 	if (rc < 0 || !jobq_table_started_by_owner(writer.table)) { /* it died before prctl(2) */
 		jobq_log(JOBQ_LOG_WARNING, "writer_orphaned", "msg=\"%s\"",
 			 why.data != NULL ? why.data : "jobqd died while it started this writer");

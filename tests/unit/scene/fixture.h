@@ -64,7 +64,8 @@ static inline void fixture_write_bytes(const char *name, const void *bytes, size
 	assert_int_equal(fwrite(bytes, 1, len, file), len);
 	/* One written just now is not kept; each time of writing is another. */
 	static time_t when = 1000000000;
-	struct timespec times[2] = {{.tv_sec = ++when}, {.tv_sec = when}};
+	when++;
+	struct timespec times[2] = {{.tv_sec = when}, {.tv_sec = when}};
 	fflush(file);
 	assert_int_equal(futimens(fileno(file), times), 0);
 	fclose(file);
