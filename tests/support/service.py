@@ -25,6 +25,9 @@ import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = 90  # seconds; sanitizers and a busy machine are slow
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # So it is in the background, and quickstart, a shell script, could not change it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 COMPLAINTS = ("ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer", "ThreadSanitizer")
 
 
@@ -144,8 +147,6 @@ class Service:
                 [ROOT / "packaging/quickstart", "--no-install", "--port", str(self.port),
                  "--dir", self.state, "--project", self.project, "--config", self.config],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment,
-                # Whoever runs tests in the background has it ignored, which a shell keeps.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                 start_new_session=True)
         wait_until(self.ready_or_dead, READY, "the service")
         assert self.process.poll() is None, f"quickstart ended:\n{self.logs()[-4000:]}"
