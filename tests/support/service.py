@@ -25,6 +25,8 @@ import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = 90  # seconds; sanitizers and a busy machine are slow
+os.environ.setdefault("LSAN_OPTIONS", f"suppressions={ROOT}/tests/support/lsan.supp:"
+                                      "print_suppressions=0")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # So it is in the background, and quickstart, a shell script, could not change it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -217,9 +219,10 @@ class Service:
     def __exit__(self, kind, value, trace):
         try:
             self.stop()
-            complaints = [line for line in self.logs().splitlines()
+            lines = self.logs().splitlines()
+            complaints = [n for n, line in enumerate(lines)
                           if any(word in line for word in COMPLAINTS)]
-            assert not complaints, "\n".join(complaints[:20])
+            assert not complaints, "\n".join(lines[complaints[0]:complaints[0] + 60])
             if kind is not None:
                 print(self.logs()[-6000:])
         finally:
