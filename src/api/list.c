@@ -2,8 +2,16 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 
 #include "api/api.h"
+
+/*
+ * A whole list keeps three processes busy, this one, nginx and the client, and
+ * would hold up everybody else's requests on a small machine: it takes breaths.
+ */
+#define PACE_JOBS 512  /* jobs in a row, about 64 KiB */
+#define PACE_NS 400000 /* then so long for the others */
 
 #define LIMIT_MAX 10000
 
@@ -115,6 +123,7 @@ static void send_page(struct api_request *request, const struct listing *listing
 /* Everything, in memory for one bite of it, however slowly the client reads. */
 static void send_all(struct api_request *request, const struct listing *listing)
 {
+	const struct timespec pace = {.tv_nsec = PACE_NS};
 	struct jobq_job jobs[JOBQ_LIST_BITE];
 	uint64_t after = listing->after, count = 0;
 	size_t n;
@@ -129,6 +138,8 @@ static void send_all(struct api_request *request, const struct listing *listing)
 				    JOBQ_LIST_BITE)) > 0) {
 		add_jobs(request, jobs, n, &count);
 		there = api_reply_part(request);
+		if (count % PACE_JOBS < n)
+			nanosleep(&pace, NULL);
 	}
 	end_body(request, count);
 	api_reply_part(request);
