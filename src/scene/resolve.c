@@ -461,6 +461,24 @@ static const char *name_missing(struct loader *loader)
 				 first->needed_by, first->why, more);
 }
 
+/* What the .remap beside a path says stands in for it; NULL: nothing, or it cannot be told. */
+static const char *remapped(struct loader *loader, const char *path)
+{
+	struct jobq_scene_stamp stamp;
+	struct scene_reading reading = {0};
+	const char *sidecar = scene_arena_print(loader->arena, "%s.remap", path), *why;
+	int fd = sidecar == NULL ? -ENOMEM : scene_project_file(loader->project, sidecar, &stamp);
+
+	if (fd < 0)
+		return NULL;
+	int error = parse(loader, fd, sidecar, &stamp, &reading);
+	close(fd);
+	if (error < 0 || reading.error != NULL || reading.facts.dependency_count == 0)
+		return NULL;
+	touch(loader, sidecar, stamp.bytes);
+	return scene_project_path(loader->arena, "res://", reading.facts.dependencies[0].path, &why);
+}
+
 /* Begins a load: the scene's own file. Returns 0 or -ENOMEM. */
 static int start(struct loader *loader, const char *path)
 {
@@ -476,6 +494,12 @@ static int start(struct loader *loader, const char *path)
 	if (path == NULL || item_of(loader, path, &fresh) == NO_ITEM)
 		return -ENOMEM;
 	int error = visit(loader, &loader->items[0], path);
+	/* In an exported project a scene may have moved. */
+	const char *moved = error == 0 && load->reason == -ENOENT ? remapped(loader, path) : NULL;
+	if (moved != NULL) {
+		loader->items[0].path = moved;
+		error = visit(loader, &loader->items[0], path);
+	}
 	if (error == 0 && load->facts != NULL && load->error == NULL &&
 	    load->facts->kind != JOBQ_SCENE_SCENE && (loader->how & JOBQ_SCENE_ANY) == 0)
 		load->error = "it is no scene, but another resource";

@@ -262,6 +262,22 @@ static void second_load_parses_nothing(void **state)
 }
 
 /* Twelve scenes that each need the next ten times, and a long chain. */
+static void follows_a_scene_that_moved(void **state)
+{
+	(void)state;
+	write_scene("new_place.tscn", "");
+	fixture_write("old_place.tscn.remap", "[remap]\npath=\"res://new_place.tscn\"\n");
+	assert_null(load_scene("res://old_place.tscn", cache, 0));
+	assert_int_equal(load.facts->node_count, 1);
+	assert_int_equal(load.file_count, 2);
+	fixture_write("old_place.tscn.remap", "[remap]\npath=\"res://nowhere.tscn\"\n");
+	assert_non_null(load_scene("res://old_place.tscn", cache, 0));
+	assert_int_equal(load.reason, -ENOENT);
+	fixture_write("old_place.tscn.remap", "[remap]\nx = \n");
+	assert_non_null(load_scene("res://old_place.tscn", cache, 0));
+	assert_int_equal(load.reason, -ENOENT);
+}
+
 /* It may change again within the same step of the clock of file times. */
 static void fresh_files_are_not_kept(void **state)
 {
@@ -328,6 +344,7 @@ int main(void)
 		cmocka_unit_test(knows_classes),
 		cmocka_unit_test(takes_what_stands_in),
 		cmocka_unit_test(second_load_parses_nothing),
+		cmocka_unit_test(follows_a_scene_that_moved),
 		cmocka_unit_test(fresh_files_are_not_kept),
 		cmocka_unit_test(bombs_and_chains),
 		cmocka_unit_test(files_have_a_limit),
