@@ -149,15 +149,19 @@ struct jobq_scene_load {
 	struct jobq_scene_missing *missing;
 	size_t missing_count;
 	struct jobq_scene_texts kept;     /* paths this load put into the cache */
-	struct jobq_scene_texts errors;   /* with JOBQ_SCENE_VALIDATE */
-	struct jobq_scene_texts warnings; /* with JOBQ_SCENE_VALIDATE */
+	/*
+	 * With JOBQ_SCENE_VALIDATE. Without errors the scene is valid; among them is why
+	 * it does not load, each missing file by itself.
+	 */
+	struct jobq_scene_texts errors;
+	struct jobq_scene_texts warnings; /* the same */
 	void *memory;                     /* owns all of the above */
 };
 
 enum jobq_scene_how {
 	JOBQ_SCENE_VALIDATE = 1, /* look for what Godot would stumble over later, too */
 	JOBQ_SCENE_PRELOAD = 2,  /* bring the pages of every file into the page cache */
-	JOBQ_SCENE_ANY = 4,  /* any resource will do, not only a scene */
+	JOBQ_SCENE_ANY = 4,      /* any resource will do, not only a scene */
 };
 
 /*

@@ -86,30 +86,14 @@ static json_t *scene_info(const struct jobq_scene_load *load)
 
 static bool valid(const struct jobq_scene_load *load)
 {
-	return load->error == NULL && load->errors.count == 0;
-}
-
-/* What does not load comes first, each missing file by itself, as in a job's result. */
-static bool list_errors(json_t *errors, const struct jobq_scene_load *load)
-{
-	if (load->error != NULL && load->missing_count == 0 &&
-	    json_array_append_new(errors, json_string(load->error)) != 0)
-		return false;
-	for (size_t i = 0; i < load->missing_count; i++) {
-		const struct jobq_scene_missing *missing = &load->missing[i];
-		if (json_array_append_new(errors, json_sprintf("%s, needed by %s: %s", missing->path,
-							       missing->needed_by,
-							       missing->why)) != 0)
-			return false;
-	}
-	return add_all(errors, &load->errors);
+	return load->errors.count == 0;
 }
 
 /* False: out of memory. */
 static bool write_json(const char *path, const struct jobq_scene_load *load)
 {
 	json_t *errors = json_array(), *warnings = json_array();
-	bool good = list_errors(errors, load) && add_all(warnings, &load->warnings);
+	bool good = add_all(errors, &load->errors) && add_all(warnings, &load->warnings);
 	json_t *name = json_string(path);
 	if (name == NULL) /* it is no UTF-8 */
 		name = json_string("?");
@@ -136,16 +120,6 @@ static void write_finding(const char *path, const char *kind, const char *text)
 
 static void write_lines(const char *path, const struct jobq_scene_load *load)
 {
-	if (load->error != NULL && load->missing_count == 0)
-		write_finding(path, "error: ", load->error);
-	for (size_t i = 0; i < load->missing_count; i++) {
-		struct jobq_buf text = {0};
-		const struct jobq_scene_missing *missing = &load->missing[i];
-		jobq_buf_addf(&text, "%s, needed by %s: %s", missing->path, missing->needed_by,
-			      missing->why);
-		write_finding(path, "error: ", text.failed ? load->error : text.data);
-		jobq_buf_free(&text);
-	}
 	for (size_t i = 0; i < load->errors.count; i++)
 		write_finding(path, "error: ", load->errors.items[i]);
 	for (size_t i = 0; i < load->warnings.count; i++)
@@ -205,7 +179,8 @@ static int check_path(struct check *check, const char *path, size_t len, size_t 
 	if (what == NULL)
 		return check_scene(check, full->data);
 	if (check->json) { /* a line a path, whatever it is */
-		struct jobq_scene_load none = {.error = "the path is malformed"};
+		const char *why = "the path is malformed";
+		struct jobq_scene_load none = {.error = why, .errors = {&why, 1}};
 		if (!write_json(full->data, &none))
 			return -ENOMEM;
 	}

@@ -449,16 +449,40 @@ static void keep(struct loader *loader)
 	}
 }
 
+static const char *describe(struct loader *loader, const struct jobq_scene_missing *missing)
+{
+	return scene_arena_print(loader->arena, "%s, needed by %s: %s", missing->path,
+				 missing->needed_by, missing->why);
+}
+
+/* All that is missing in one sentence. */
 static const char *name_missing(struct loader *loader)
 {
-	const struct jobq_scene_missing *first = &loader->load->missing[0];
+	const char *first = describe(loader, &loader->load->missing[0]);
 	size_t more = loader->load->missing_count - 1;
 
-	if (more == 0)
-		return scene_arena_print(loader->arena, "%s, needed by %s: %s", first->path,
-					 first->needed_by, first->why);
-	return scene_arena_print(loader->arena, "%s, needed by %s: %s; and %zu more", first->path,
-				 first->needed_by, first->why, more);
+	if (more == 0 || first == NULL)
+		return first;
+	return scene_arena_print(loader->arena, "%s; and %zu more", first, more);
+}
+
+/*
+ * Puts what does not load before what is wrong beside, each missing file by itself:
+ * before these are told in one sentence.
+ */
+static void gather_errors(struct loader *loader)
+{
+	struct jobq_scene_load *load = loader->load;
+	struct jobq_scene_texts found = load->errors;
+
+	load->errors = (struct jobq_scene_texts){0};
+	if (load->error != NULL)
+		scene_arena_add_text(loader->arena, &load->errors, load->error);
+	for (size_t i = 0; i < load->missing_count; i++)
+		scene_arena_add_text(loader->arena, &load->errors,
+				     describe(loader, &load->missing[i]));
+	for (size_t i = 0; i < found.count; i++)
+		scene_arena_add_text(loader->arena, &load->errors, found.items[i]);
 }
 
 /* What the .remap beside a path says stands in for it; NULL: nothing, or it cannot be told. */
@@ -514,6 +538,8 @@ int jobq_scene_load(struct jobq_scene_project *project, struct jobq_scene_cache 
 
 	if (error == 0 && load->error == NULL)
 		error = follow(&loader);
+	if (error == 0 && (how & JOBQ_SCENE_VALIDATE) != 0)
+		gather_errors(&loader);
 	if (error == 0 && load->error == NULL && load->missing_count > 0)
 		load->error = name_missing(&loader);
 	if (error == 0 && load->error == NULL && cache != NULL)

@@ -69,22 +69,6 @@ static bool add_all(json_t *array, const struct jobq_scene_texts *texts)
 	return true;
 }
 
-/* What does not load comes first, with each missing file on a line of its own. */
-static bool list_errors(json_t *errors, const struct jobq_scene_load *load)
-{
-	if (load->error != NULL && load->missing_count == 0 &&
-	    json_array_append_new(errors, json_string(load->error)) != 0)
-		return false;
-	for (size_t i = 0; i < load->missing_count; i++) {
-		const struct jobq_scene_missing *missing = &load->missing[i];
-		json_t *text = json_sprintf("%s, needed by %s: %s", missing->path,
-					    missing->needed_by, missing->why);
-		if (json_array_append_new(errors, text) != 0)
-			return false;
-	}
-	return add_all(errors, &load->errors);
-}
-
 static bool run_validate(struct batch *batch, const char *path, struct jobq_scene_load *load,
 			 struct outcome *out)
 {
@@ -95,7 +79,7 @@ static bool run_validate(struct batch *batch, const char *path, struct jobq_scen
 		return true;
 	}
 	json_t *errors = json_array(), *warnings = json_array();
-	bool good = list_errors(errors, load) && add_all(warnings, &load->warnings);
+	bool good = add_all(errors, &load->errors) && add_all(warnings, &load->warnings);
 	out->success = good && json_array_size(errors) == 0;
 	if (good && !out->success)
 		remember(batch, json_string_value(json_array_get(errors, 0)));

@@ -327,8 +327,10 @@ static void files_have_a_limit(void **state)
 			at += sprintf(at, line, i);
 		strcpy(at, "[node name=\"R\" type=\"Node\"]\n");
 		fixture_write("needy.tscn", text);
-		assert_non_null(load_scene("res://needy.tscn", NULL, 0));
+		assert_non_null(load_scene("res://needy.tscn", NULL, JOBQ_SCENE_VALIDATE));
 		assert_int_equal(strstr(load.error, "more than 100000 files") != NULL, more);
+		assert_int_equal(strcmp(load.errors.items[0], load.error) == 0, more);
+		assert_int_equal(load.errors.count, JOBQ_SCENE_FILES_MAX - 1 + more);
 	}
 	free(text);
 }
