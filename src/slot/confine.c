@@ -51,8 +51,8 @@
  * file's size, and JOBQ_SCENE_FILE_MAX times 17 is 4.3 GiB.
  */
 #define MEMORY_MAX (UINT64_C(8) << 30)
-/* cache_warming holds one for each directory on its way down, 64 at the most. */
-#define FILES_MAX 128
+/* Four threads of cache_warming may look for uids at once, 64 directories deep, and more. */
+#define FILES_MAX 512
 
 /* ---- limits ------------------------------------------------------------------- */
 

@@ -48,7 +48,7 @@ def test_every_worker_is_held(service):
     for pid in service.wait_workers():
         assert status(pid)["NoNewPrivs"].strip() == "1"
         assert limits(pid)["Max core file size"] == ("0", "0")
-        assert limits(pid)["Max open files"] == ("128", "128")
+        assert limits(pid)["Max open files"] == ("512", "512")
         if sanitized(service):
             continue
         assert status(pid)["Seccomp"].strip() == ("2" if shown["seccomp"] else "0")
