@@ -259,7 +259,7 @@ static void print_help(void)
 {
 	printf("Usage: jobqctl scene check --project DIR [--json] PATH...\n"
 	       "       jobqctl scene check --project DIR [--json] -\n"
-	       "Checks scenes as the service does, without one and without a configuration.\n"
+	       "Checks scenes (.tscn), as the service does, and resources (.tres), without a\nservice and without a configuration.\n"
 	       "A PATH begins with res:// or is relative to DIR; for - they are read from\n"
 	       "standard input, one a line.\n\n"
 	       "  --project DIR  root directory of the Godot project; needed\n"

@@ -262,7 +262,8 @@ bool scene_uid_extended(struct jobq_scene_project *project)
 
 	if (uids != NULL && uids->scanned == 0)
 		search(project, uids);
-	return uids == NULL || uids->extended;
+	/* What has not all been looked at may have one. */
+	return uids == NULL || uids->extended || uids->files >= SCAN_FILES;
 }
 
 const char *scene_uid_path(struct jobq_scene_project *project, const char *uid, bool fresh,
