@@ -27,9 +27,11 @@ ROOT = Path(__file__).resolve().parents[2]
 READY = 90  # seconds; sanitizers and a busy machine are slow
 os.environ.setdefault("LSAN_OPTIONS", f"suppressions={ROOT}/tests/support/lsan.supp:"
                                       "print_suppressions=0")
+# Ignored in the background and under nohup; quickstart, a shell script, could not change it.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    # So it is in the background, and quickstart, a shell script, could not change it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 COMPLAINTS = ("ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer", "ThreadSanitizer")
 
 
