@@ -4,12 +4,13 @@
 noinst_LIBRARIES += libjobq.a
 libjobq_a_SOURCES = \
 	include/jobq/base.h include/jobq/conf.h include/jobq/conf_options.h \
-	include/jobq/job.h include/jobq/paths.h include/jobq/table.h \
+	include/jobq/event.h include/jobq/job.h include/jobq/paths.h include/jobq/table.h \
+	include/jobq/table_hooks.h include/jobq/store_hooks.h \
 	include/jobq/scene.h include/jobq/slot.h include/jobq/store.h \
-	%D%/base/buf.c %D%/base/clock.c %D%/base/futex.c %D%/base/log.c \
+	%D%/base/buf.c %D%/base/clock.c %D%/base/futex.c %D%/base/log.c %D%/base/net.c \
 	%D%/base/text.c \
 	%D%/conf/conf.h %D%/conf/conf.c %D%/conf/value.c \
-	%D%/job/job.c %D%/job/json.c %D%/job/paths.c %D%/job/rules.c \
+	%D%/job/event.c %D%/job/job.c %D%/job/json.c %D%/job/paths.c %D%/job/rules.c \
 	%D%/table/table.h %D%/table/blob.c %D%/table/check.c \
 	%D%/table/durable.c \
 	%D%/table/expire.c %D%/table/idem.c %D%/table/lock.c \

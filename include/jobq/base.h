@@ -82,6 +82,19 @@ void jobq_buf_addjson(struct jobq_buf *buf, const char *text, size_t len);
  */
 bool jobq_text_u64(const char *text, size_t len, uint64_t max, uint64_t *out);
 
+/* ---- networks -------------------------------------------------------------- */
+
+/* A network of either family; IPv4 as mapped into IPv6 (RFC 4291 section 2.5.5.2). */
+struct jobq_net {
+	uint8_t address[16];
+	unsigned prefix; /* bits that count */
+};
+/* Reads CIDR form (RFC 4632), or one address; false when it is neither. */
+bool jobq_net_parse(const char *text, struct jobq_net *out);
+/* The mapped form of 4 bytes in network order. */
+void jobq_net_map_v4(const void *v4, uint8_t into[16]);
+bool jobq_net_has(const struct jobq_net *net, const uint8_t address[16]);
+
 /* ---- futex (futex(2)), shared between processes --------------------------- */
 
 /*

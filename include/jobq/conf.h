@@ -17,6 +17,8 @@
 
 #define JOBQ_CONF_TYPE_TEXT char *
 #define JOBQ_CONF_TYPE_LIST struct jobq_list
+#define JOBQ_CONF_TYPE_NETS struct jobq_list
+#define JOBQ_CONF_TYPE_PORTS struct jobq_list
 #define JOBQ_CONF_TYPE_COUNT uint64_t
 #define JOBQ_CONF_TYPE_SIZE uint64_t
 #define JOBQ_CONF_TYPE_TIME int64_t

@@ -7,6 +7,7 @@
  *   COUNT a whole number                  SIZE  bytes; K, M, G may follow
  *   TIME  seconds; ms, s, m, h, d may follow; kept in milliseconds
  *   LEVEL error, warning, info or debug
+ *   NETS  a network in CIDR form; each line adds one    PORTS  likewise a port
  *   DURABILITY off, fast or full
  * For SIZE the bounds are bytes, for TIME milliseconds.
  */
@@ -24,6 +25,17 @@
 	  "requests that each of them serves at a time; processes x threads must exceed twice "    \
 	  "nginx workers x keepalive")                                                             \
 	X(COUNT, wait_threads, "512", 8, 900, "requests that take long, served at a time")         \
+	X(COUNT, event_listeners, "2000", 1, 100000, "clients that may listen to events at a time") \
+	X(TEXT, notice_socket, "/run/jobq/notice.sock", 0, 0,                                      \
+	  "datagram socket of jobq-hook, where nginx tells of refused requests")                   \
+	X(NETS, webhook_allow, "", 0, 0,                                                           \
+	  "networks (CIDR) that webhooks may reach though they are not public, such as "           \
+	  "127.0.0.0/8")                                                                           \
+	X(PORTS, webhook_ports, "", 0, 0, "ports that webhooks may reach: all when there is none") \
+	X(TEXT, webhook_ca, "", 0, 0,                                                              \
+	  "file with the certificates that receivers' are checked against; empty: the system's")   \
+	X(COUNT, webhook_backlog, "100000", 1, 10000000,                                           \
+	  "deliveries that may wait for one webhook; those beyond it fail at once")                \
 	X(TEXT, table_name, "/jobq", 0, 0, "name of the shared memory with the job table")         \
 	X(SIZE, table_max, "1G", 8388608, 68719476736,                                             \
 	  "most memory the job table may take; submissions beyond it are answered 503")            \

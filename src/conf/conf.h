@@ -7,6 +7,8 @@
 enum conf_kind {
 	CONF_TEXT,
 	CONF_LIST,
+	CONF_NETS,
+	CONF_PORTS,
 	CONF_COUNT,
 	CONF_SIZE,
 	CONF_TIME,

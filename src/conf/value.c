@@ -110,6 +110,7 @@ static int find_word(const char *const *words, const char *value)
 bool conf_value_set(struct jobq_conf *conf, const struct conf_option *option, const char *value,
 		    struct jobq_buf *why)
 {
+	struct jobq_net net;
 	uint64_t number;
 	int word;
 
@@ -119,6 +120,19 @@ bool conf_value_set(struct jobq_conf *conf, const struct conf_option *option, co
 	case CONF_LIST:
 		if (value[0] != '\0' && strncmp(value, "res://", 6) != 0) {
 			jobq_buf_adds(why, "must begin with res://");
+			return false;
+		}
+		return add_item(member(conf, option), value, why);
+	case CONF_NETS:
+		if (value[0] != '\0' && !jobq_net_parse(value, &net)) {
+			jobq_buf_adds(why, "must be a network such as 10.1.0.0/16 or fd00::/8");
+			return false;
+		}
+		return add_item(member(conf, option), value, why);
+	case CONF_PORTS:
+		if (value[0] != '\0' && (!jobq_text_u64(value, strlen(value), 65535, &number) ||
+					 number == 0)) {
+			jobq_buf_adds(why, "must be a port number from 1 to 65535");
 			return false;
 		}
 		return add_item(member(conf, option), value, why);
@@ -153,7 +167,8 @@ void conf_value_free(struct jobq_conf *conf, const struct conf_option *option)
 {
 	if (option->kind == CONF_TEXT) {
 		free(*(char **)member(conf, option));
-	} else if (option->kind == CONF_LIST) {
+	} else if (option->kind == CONF_LIST || option->kind == CONF_NETS ||
+		   option->kind == CONF_PORTS) {
 		struct jobq_list *list = member(conf, option);
 		for (size_t i = 0; i < list->count; i++)
 			free(list->items[i]);

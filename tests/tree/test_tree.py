@@ -23,10 +23,12 @@ MAY_KNOW = {
     "api": UPPER,  # not the store: jobq-api never touches the disk
     "slot": UPPER,
     "super": UPPER | {"store", "slot"},
+    "hook": UPPER - {"scene"} | {"store"},
     "ctl": UPPER | {"store"},
 }
 # Public headers that do not have the name of their room.
-HEADER_ROOM = {"paths": "job", "conf_options": "conf"}
+HEADER_ROOM = {"paths": "job", "event": "job", "conf_options": "conf", "table_hooks": "table",
+               "table_feed": "table", "store_hooks": "store"}
 INCLUDE = re.compile(r'^#include "(?:jobq/(\w+)\.h|(\w+)/\w+\.h)"', re.M)
 
 
