@@ -13,10 +13,11 @@ libjobq_a_SOURCES = \
 	%D%/job/event.c %D%/job/job.c %D%/job/json.c %D%/job/paths.c %D%/job/rules.c \
 	%D%/table/table.h %D%/table/blob.c %D%/table/check.c \
 	%D%/table/durable.c \
-	%D%/table/expire.c %D%/table/idem.c %D%/table/lock.c \
+	%D%/table/expire.c %D%/table/hooks.h %D%/table/idem.c %D%/table/lock.c \
+	%D%/table/messages.c \
 	%D%/table/move.c %D%/table/read.c %D%/table/record.c \
 	%D%/table/repair.c %D%/table/segment.c %D%/table/span.c \
-	%D%/table/wait.c \
+	%D%/table/wait.c %D%/table/webhooks.c \
 	%D%/store/store_ops.h %D%/store/store.c %D%/store/store_mem.c \
 	%D%/store/store_sqlite.h %D%/store/store_sqlite.c %D%/store/store_sqlite_copy.c \
 	%D%/store/store_sqlite_open.c \

@@ -16,7 +16,7 @@ unit_tests = \
 	tests/unit/slot/test_confine \
 	tests/unit/store/test_contract tests/unit/store/test_damage \
 	tests/unit/store/test_sqlite \
-	tests/unit/table/test_durable tests/unit/table/test_import \
+	tests/unit/table/test_durable tests/unit/table/test_hooks tests/unit/table/test_import \
 	tests/unit/table/test_kill tests/unit/table/test_share \
 	tests/unit/table/test_table
 
@@ -77,6 +77,9 @@ tests_unit_store_test_sqlite_LDADD = $(UNIT_LDADD)
 tests_unit_table_test_durable_SOURCES = tests/unit/table/test_durable.c tests/unit/table/fixture.h
 tests_unit_table_test_durable_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_table_test_durable_LDADD = $(UNIT_LDADD)
+tests_unit_table_test_hooks_SOURCES = tests/unit/table/test_hooks.c tests/unit/table/fixture.h
+tests_unit_table_test_hooks_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_table_test_hooks_LDADD = $(UNIT_LDADD)
 tests_unit_table_test_import_SOURCES = tests/unit/table/test_import.c tests/unit/table/fixture.h
 tests_unit_table_test_import_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_table_test_import_LDADD = $(UNIT_LDADD)

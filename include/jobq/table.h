@@ -275,7 +275,7 @@ struct jobq_table_change {
 size_t jobq_table_changes(struct jobq_table *table, uint64_t *after,
 			  struct jobq_table_change *out, size_t max);
 
-/* Sleeps until there are changes behind `after`, *stop is set, or the deadline. */
+/* Sleeps until there are changes behind `after` or messages (table_hooks.h), *stop is set, or the deadline. */
 void jobq_table_await_changes(struct jobq_table *table, uint64_t after, int64_t deadline,
 			      const volatile sig_atomic_t *stop);
 /* Ends that sleep. May be called in a signal handler, after *stop has been set. */

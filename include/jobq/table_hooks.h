@@ -61,6 +61,7 @@ struct jobq_command {
  * command->webhook is as it is now (without its secret); *event is the seq of a PING's event. Errors:
  *   -ENOENT  there is no such webhook, or delivery
  *   -EDQUOT  there are JOBQ_WEBHOOKS_MAX already
+ *   -EPERM   PING, REDELIVER: the webhook is disabled
  *   -EAGAIN  too many messages wait for the writer
  *   -ECANCELED  the store took nothing (jobq_table_stats().store_error says why): nothing has
  *	      been done
@@ -72,6 +73,8 @@ int jobq_table_command(struct jobq_table *table, struct jobq_command *command, u
 
 /* ---- what there is -------------------------------------------------------- */
 
+/* Whether the lists below are what the store has: not while they are being filled. */
+bool jobq_table_webhooks_shown(const struct jobq_table *table);
 /* -ENOENT: none of that id. Never a secret. */
 int jobq_table_webhook(struct jobq_table *table, uint64_t id, struct jobq_webhook *out);
 /* The one with the lowest id above `after`; false: no more. */
@@ -142,12 +145,14 @@ void jobq_table_refuse_commands(struct jobq_table *table);
 /* Where the next writer is to go on. Only forward. */
 void jobq_table_skip_messages(struct jobq_table *table, uint64_t position);
 
-/* Brings the lists up to date. */
+/* Brings the lists up to date; from clear to show they are not shown. */
 void jobq_table_clear_webhooks(struct jobq_table *table);
+void jobq_table_show_webhooks(struct jobq_table *table);
 int jobq_table_set_webhook(struct jobq_table *table, const struct jobq_webhook *webhook);
 void jobq_table_unset_webhook(struct jobq_table *table, uint64_t id);
 void jobq_table_add_delivery(struct jobq_table *table, uint64_t webhook,
 			     const struct jobq_delivery *delivery);
+void jobq_table_drop_delivery(struct jobq_table *table, uint64_t webhook, uint64_t event);
 /* Tells hook; see jobq_table_outbox_added(). */
 void jobq_table_ring_outbox(struct jobq_table *table, bool changed);
 

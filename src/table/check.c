@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "table/table.h"
+#include "table/hooks.h"
 
 struct check {
 	struct jobq_table *table;
@@ -204,6 +204,9 @@ size_t jobq_table_check(struct jobq_table *table, struct jobq_buf *out)
 	check_records(&check, jobs);
 	check_lists(&check, jobs);
 	check_keys(&check);
+	const char *wrong = messages_wrong(table);
+	if (wrong != NULL)
+		SAY(&check, "%s\n", wrong);
 	check_memory(&check);
 	table_unlock(table);
 	return check.violations;

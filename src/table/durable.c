@@ -4,7 +4,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "table/table.h"
+#include "table/hooks.h"
 
 #define BITE 64 /* records changed in one hold of the lock */
 
@@ -68,7 +68,8 @@ void jobq_table_await_changes(struct jobq_table *table, uint64_t after, int64_t 
 
 	/* Who makes a change first counts it and then looks whether the writer sleeps. */
 	atomic_store(&header->writer_sleeps, 1);
-	if (atomic_load(&header->start.change_seq) == after && !*stop)
+	if (atomic_load(&header->start.change_seq) == after &&
+	    jobq_table_posted(table) == jobq_table_handled(table) && !*stop)
 		jobq_futex_wait(&header->changes, seen, deadline);
 	atomic_store(&header->writer_sleeps, 0);
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "table/table.h"
+#include "table/hooks.h"
 
 void wake_slot(struct jobq_table *table)
 {
@@ -202,21 +202,31 @@ static struct record *claimed(struct jobq_table *table, const struct jobq_job_cl
 	return record;
 }
 
-/* Changes nothing but bits of the state that no list depends on. */
+/* Changes nothing but parts of the state that no list depends on. */
 static int update(struct jobq_table *table, const struct jobq_job_claim *claim, state_t flags,
 		  unsigned progress)
 {
+	/* Progress is stored only with what comes after it, unless somebody is to be told. */
+	bool told = progress > 0 &&
+		    (jobq_table_wanted(table) & JOBQ_EVENT_BIT(JOBQ_EVENT_JOB_PROGRESS)) != 0;
+
 	table_lock(table);
 	struct record *record = claimed(table, claim);
+	told = told && record_may_change(table);
 	if (record != NULL) {
 		state_t state = record->state | flags;
 		if (progress > state_progress(state))
 			state = state_with_progress(state, progress);
 		record_change_begin(record);
-		atomic_store(&record->state, state);
+		if (told)
+			record_change(table, record, state, false);
+		else
+			record_move(table, record, state, false);
 		record_change_end(record);
 	}
 	table_unlock(table);
+	if (told)
+		wake_writer(table);
 	return record != NULL ? 0 : -ESTALE;
 }
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "table/table.h"
+#include "table/hooks.h"
 
 /* Forgets everything derived; what has memory counts as free until it is marked. */
 static void clear(struct jobq_table *table)
@@ -117,4 +117,5 @@ void table_rebuild(struct jobq_table *table)
 		}
 	}
 	blob_relist(table);
+	hooks_rebuild(table);
 }

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "table/table.h"
+#include "table/hooks.h"
 
 #define OWN_TRIES 20
 #define OWN_PAUSE 10 /* milliseconds */
@@ -26,7 +26,7 @@
 /* Where the parts lie; follows from the number of spans alone. */
 struct geometry {
 	uint32_t directory_count, bucket_count;
-	size_t ring_at, directory_at, spans_at, buckets_at, data_at, size;
+	size_t ring_at, hooks_at, directory_at, spans_at, buckets_at, data_at, size;
 };
 
 static uint32_t power_of_two(uint64_t least)
@@ -51,7 +51,8 @@ static struct geometry lay_out(uint32_t span_count)
 	};
 
 	g.ring_at = round_up(sizeof(struct header), 64);
-	g.directory_at = round_up(g.ring_at + RING_SIZE * sizeof(uint64_t), 64);
+	g.hooks_at = round_up(g.ring_at + RING_SIZE * sizeof(uint64_t), 64);
+	g.directory_at = round_up(g.hooks_at + sizeof(struct hooks), 64);
 	g.spans_at = round_up(g.directory_at + g.directory_count * sizeof(struct directory_entry), 64);
 	g.buckets_at = round_up(g.spans_at + span_count * sizeof(struct span), 64);
 	g.data_at = round_up(g.buckets_at + g.bucket_count * sizeof(uint64_t), SPAN_BYTES);
@@ -78,6 +79,7 @@ static void point_parts(struct jobq_table *table, uint32_t span_count)
 	table->directory_count = g.directory_count;
 	table->bucket_count = g.bucket_count;
 	table->ring = (_Atomic uint64_t *)(base + g.ring_at);
+	table->hooks = (struct hooks *)(base + g.hooks_at);
 	table->directory = (struct directory_entry *)(base + g.directory_at);
 	table->spans = (struct span *)(base + g.spans_at);
 	table->buckets = (uint64_t *)(base + g.buckets_at);
@@ -218,7 +220,7 @@ void jobq_table_detach(struct jobq_table *table)
 }
 
 /* The bytes of the segment that open-file-description locks (fcntl(2)) are on. */
-enum { OWNER_BYTE, WRITER_BYTE };
+enum { OWNER_BYTE, WRITER_BYTE, HOOK_BYTE };
 
 static struct flock lock_of(off_t byte)
 {
@@ -231,6 +233,13 @@ int jobq_table_writer_enter(struct jobq_table *table)
 	struct flock lock = lock_of(WRITER_BYTE);
 
 	return fcntl(table->fd, F_OFD_SETLKW, &lock) < 0 ? -errno : 0;
+}
+
+int jobq_table_hook_enter(struct jobq_table *table)
+{
+	struct flock lock = lock_of(HOOK_BYTE);
+
+	return fcntl(table->fd, F_OFD_SETLK, &lock) < 0 ? -EAGAIN : 0;
 }
 
 /*

@@ -2,7 +2,7 @@
  * table, inside: what lies in the shared memory, and how it stays sound.
  *
  * The segment:
- *   header | change ring | directory | span descriptors | key buckets | spans of 64 KiB
+ *   header | change ring | hooks | directory | span descriptors | key buckets | spans of 64 KiB
  *
  * A span holds 512 job records, or the blobs of one size class (parameters,
  * results), or one piece of a large blob. The directory finds a record by its
@@ -42,7 +42,7 @@
 #include "jobq/table.h"
 
 #define TABLE_MAGIC UINT64_C(0x656c626174716f6a) /* "joqtable", little endian */
-#define TABLE_LAYOUT 3
+#define TABLE_LAYOUT 4
 
 #define SPAN_BYTES ((size_t)65536)
 #define SPAN_RECORDS 512 /* ids a record span */
@@ -226,6 +226,7 @@ struct jobq_table {
 	struct header *header;
 	size_t size;
 	_Atomic uint64_t *ring;
+	struct hooks *hooks; /* see hooks.h */
 	struct directory_entry *directory;
 	struct span *spans;
 	uint64_t *buckets; /* chains of jobs with an idempotency key: the first's id */
