@@ -34,7 +34,7 @@ libjobq_a_SOURCES = \
 	%D%/super/recover.c %D%/super/reload.c %D%/super/writer.c \
 	%D%/slot/room.h %D%/slot/slot.h %D%/slot/batch_operations.c %D%/slot/cache_warming.c \
 	%D%/slot/confine.c %D%/slot/job.c %D%/slot/scene_preload.c %D%/slot/scenes.h \
-	%D%/slot/slot.c
+	%D%/slot/slot.c %D%/slot/tell.c
 
 sbin_PROGRAMS += jobqd jobq-api
 jobqd_SOURCES = %D%/super/main.c

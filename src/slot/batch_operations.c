@@ -54,6 +54,7 @@ static bool run_load(struct batch *batch, const char *path, struct jobq_scene_lo
 		if (json_array_append_new(batch->kept, json_string(load->kept.items[i])) != 0)
 			return false;
 	}
+	slot_tell_loaded(batch->work, path, load);
 	out->error = slot_scenes_error(load);
 	out->success = out->error == NULL;
 	out->result = out->success ? load_result(load) : NULL;
@@ -76,6 +77,7 @@ static bool run_validate(struct batch *batch, const char *path, struct jobq_scen
 		return false;
 	if (load->facts == NULL) {
 		out->error = slot_scenes_error(load);
+		slot_tell_failed(batch->work, path, out->error);
 		return true;
 	}
 	json_t *errors = json_array(), *warnings = json_array();
@@ -87,6 +89,8 @@ static bool run_validate(struct batch *batch, const char *path, struct jobq_scen
 				"errors", errors, "warnings", warnings, "scene_info", "node_count",
 				(json_int_t)load->facts->node_count, "root_type",
 				load->facts->root_type, "root_name", load->facts->root_name);
+	if (good && out->result != NULL)
+		slot_tell_validated(batch->work, path, out->result);
 	return good && out->result != NULL;
 }
 
@@ -121,8 +125,10 @@ static bool run(struct batch *batch, const char *action, const char *path,
 		struct jobq_scene_load *load, struct outcome *out)
 {
 	out->error = slot_scenes_refused(batch->work, path);
-	if (out->error != NULL)
+	if (out->error != NULL) {
+		slot_tell_failed(batch->work, path, out->error);
 		return true;
+	}
 	if (strcmp(action, "load") == 0)
 		return run_load(batch, path, load, out);
 	if (strcmp(action, "validate") == 0)

@@ -186,6 +186,8 @@ static void warm(struct crew *crew, struct jobq_scene_project *project,
 	struct jobq_scene_load load;
 	int rc = jobq_scene_load(project, cache, path, JOBQ_SCENE_PRELOAD, &load);
 
+	if (rc == 0)
+		slot_tell_loaded(crew->work, path, &load);
 	pthread_mutex_lock(&crew->lock);
 	if (rc < 0 || !count_files(&crew->tally, &load))
 		crew->failed = true;

@@ -6,6 +6,7 @@
 #include <sys/time.h>
 
 #include "slot/room.h"
+#include "slot/scenes.h"
 
 /* A row a job type. */
 static int (*const type_runs[JOBQ_TYPES])(struct slot_work *work) = {
@@ -103,6 +104,7 @@ void slot_job_run(struct slot_work *work, struct jobq_job_claim *claim)
 		work->parameters = NULL;
 	}
 	set_alarm(0);
+	slot_tell_end(work);
 	report(work, began);
 	json_decref(parameters);
 	json_decref(work->result);

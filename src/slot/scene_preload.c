@@ -37,11 +37,14 @@ static json_t *preload(struct slot_work *work, const char *path, size_t *loaded)
 	struct jobq_scene_load load;
 	json_t *answer = NULL;
 
-	if (refused != NULL)
+	if (refused != NULL) {
+		slot_tell_failed(work, path, refused);
 		return row(path, refused);
+	}
 	if (jobq_scene_load(work->project, work->cache, path, JOBQ_SCENE_PRELOAD, &load) == 0) {
 		answer = row(path, slot_scenes_error(&load));
 		*loaded += load.error == NULL;
+		slot_tell_loaded(work, path, &load);
 	}
 	jobq_scene_load_free(&load);
 	return answer;

@@ -13,4 +13,16 @@ const char *slot_scenes_refused(const struct slot_work *work, const char *path);
 /* What a client reads about a scene that did not load; borrowed from `load`. */
 const char *slot_scenes_error(const struct jobq_scene_load *load);
 
+/*
+ * tell.c: what webhooks are to be told of a scene. Any thread of the job's; costs
+ * nothing while no webhook wants it. What finds no room in time is counted.
+ */
+void slot_tell_failed(struct slot_work *work, const char *path, const char *error);
+void slot_tell_loaded(struct slot_work *work, const char *path,
+		      const struct jobq_scene_load *load);
+/* `result` as in the result of the action validate. */
+void slot_tell_validated(struct slot_work *work, const char *path, const json_t *result);
+/* At the end of a job: logs how many found no room. */
+void slot_tell_end(struct slot_work *work);
+
 #endif

@@ -13,6 +13,7 @@
 #include "jobq/job.h"
 #include "jobq/scene.h"
 #include "jobq/table.h"
+#include "jobq/table_hooks.h"
 
 /* What a job type's code works with. Borrowed for the length of one call. */
 struct slot_work {
@@ -31,6 +32,8 @@ struct slot_work {
 	struct jobq_table *table;
 	struct jobq_job_claim *claim;
 	int progress_sent; /* hundredths */
+
+	_Atomic unsigned events_lost; /* tell.c */
 };
 
 /*
