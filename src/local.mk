@@ -18,9 +18,10 @@ libjobq_a_SOURCES = \
 	%D%/table/move.c %D%/table/read.c %D%/table/record.c \
 	%D%/table/repair.c %D%/table/segment.c %D%/table/span.c \
 	%D%/table/wait.c %D%/table/webhooks.c \
-	%D%/store/store_ops.h %D%/store/store.c %D%/store/store_mem.c \
+	%D%/store/store_ops.h %D%/store/store.c %D%/store/hooks.c \
+	%D%/store/store_mem.h %D%/store/store_mem.c %D%/store/store_mem_hooks.c \
 	%D%/store/store_sqlite.h %D%/store/store_sqlite.c %D%/store/store_sqlite_copy.c \
-	%D%/store/store_sqlite_open.c \
+	%D%/store/store_sqlite_hooks.c %D%/store/store_sqlite_open.c \
 	%D%/scene/region.h %D%/scene/scene.h %D%/scene/arena.c \
 	%D%/scene/cache.c %D%/scene/classes.c %D%/scene/expect.c %D%/scene/import.c %D%/scene/lexer.c %D%/scene/map.c \
 	%D%/scene/project.c %D%/scene/uid.c %D%/scene/reader.c %D%/scene/region.c \

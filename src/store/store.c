@@ -90,26 +90,25 @@ const char *jobq_store_error(const struct jobq_store *store)
 	return store->ops->error(store);
 }
 
-/* One step of the sum: a bijection of `sum` for every word, so that no flip is lost. */
-static uint64_t mix(uint64_t sum, uint64_t word)
+uint64_t store_mix(uint64_t sum, uint64_t word)
 {
 	sum = (sum ^ word) * UINT64_C(0x9e3779b97f4a7c15);
 	return sum ^ sum >> 29;
 }
 
-static uint64_t mix_text(uint64_t sum, const struct jobq_text *text)
+uint64_t store_mix_text(uint64_t sum, const struct jobq_text *text)
 {
 	size_t at = 0;
 	uint64_t word;
 
 	for (; text->len - at >= sizeof(word); at += sizeof(word)) {
 		memcpy(&word, text->data + at, sizeof(word));
-		sum = mix(sum, word);
+		sum = store_mix(sum, word);
 	}
 	word = 0;
 	if (text->len > at)
 		memcpy(&word, text->data + at, text->len - at);
-	return mix(mix(sum, word), text->len);
+	return store_mix(store_mix(sum, word), text->len);
 }
 
 uint64_t store_sum(const struct jobq_entry *entry)
@@ -128,15 +127,15 @@ uint64_t store_sum(const struct jobq_entry *entry)
 	uint64_t sum = 0;
 
 	for (size_t i = 0; i < JOBQ_LENGTH(numbers); i++)
-		sum = mix(sum, numbers[i]);
-	sum = mix_text(sum, &entry->owner);
-	sum = mix_text(sum, &entry->key);
-	sum = mix_text(sum, &entry->parameters);
-	sum = mix_text(sum, &entry->error);
-	return mix_text(sum, &entry->result);
+		sum = store_mix(sum, numbers[i]);
+	sum = store_mix_text(sum, &entry->owner);
+	sum = store_mix_text(sum, &entry->key);
+	sum = store_mix_text(sum, &entry->parameters);
+	sum = store_mix_text(sum, &entry->error);
+	return store_mix_text(sum, &entry->result);
 }
 
 uint64_t store_meta_sum(const struct jobq_store_meta *meta)
 {
-	return mix(mix(mix(0, meta->store_id), meta->seq), meta->next_id);
+	return store_mix(store_mix(store_mix(0, meta->store_id), meta->seq), meta->next_id);
 }

@@ -5,26 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/store_ops.h"
-
-/* A job and its texts in one allocation. */
-struct kept {
-	struct jobq_entry entry;
-	char bytes[];
-};
-
-/* Rows by rising id. */
-struct rows {
-	struct kept **items;
-	size_t count;
-};
-
-struct mem_store {
-	struct jobq_store base;
-	struct rows committed, draft; /* a transaction works on the draft */
-	struct jobq_store_meta meta, draft_meta;
-	bool open; /* a transaction is */
-};
+#include "store/store_mem.h"
 
 static struct mem_store *mem(struct jobq_store *store)
 {
@@ -110,6 +91,7 @@ static int mem_open(const char *place, enum jobq_store_mode mode, enum jobq_dura
 	(void)why;
 	if (store == NULL)
 		return -ENOMEM;
+	store_mem_init_hooks(&store->hooks);
 	store->meta = (struct jobq_store_meta){.store_id = (uintptr_t)store, .next_id = 1};
 	*out = &store->base;
 	return 0;
@@ -118,6 +100,7 @@ static int mem_open(const char *place, enum jobq_store_mode mode, enum jobq_dura
 static void mem_rollback(struct jobq_store *base)
 {
 	drop(&mem(base)->draft);
+	store_mem_drop_hooks(&mem(base)->draft_hooks);
 	mem(base)->open = false;
 }
 
@@ -125,6 +108,7 @@ static void mem_close(struct jobq_store *base)
 {
 	mem_rollback(base);
 	drop(&mem(base)->committed);
+	store_mem_drop_hooks(&mem(base)->hooks);
 	free(base);
 }
 
@@ -139,11 +123,16 @@ static int mem_begin(struct jobq_store *base)
 	struct mem_store *store = mem(base);
 	int rc = store->open ? -EBUSY : copy(&store->draft, &store->committed);
 
-	if (rc == 0) {
-		store->draft_meta = store->meta;
-		store->open = true;
+	if (rc < 0)
+		return rc;
+	rc = store_mem_copy_hooks(&store->draft_hooks, &store->hooks);
+	if (rc < 0) {
+		drop(&store->draft);
+		return rc;
 	}
-	return rc;
+	store->draft_meta = store->meta;
+	store->open = true;
+	return 0;
 }
 
 static int mem_commit(struct jobq_store *base, bool synced)
@@ -153,6 +142,9 @@ static int mem_commit(struct jobq_store *base, bool synced)
 	(void)synced;
 	drop(&store->committed);
 	store->committed = store->draft;
+	store_mem_drop_hooks(&store->hooks);
+	store->hooks = store->draft_hooks;
+	store->draft_hooks = (struct mem_hooks){0};
 	store->meta = store->draft_meta;
 	store->draft = (struct rows){0};
 	store->open = false;
@@ -267,4 +259,5 @@ const struct store_ops store_mem_ops = {
 	.each = mem_each,
 	.backup = mem_backup,
 	.error = mem_error,
+	.hooks = &store_mem_hook_ops,
 };

@@ -11,6 +11,9 @@
 
 #include "store/store_sqlite.h"
 
+/* A bite of a webhook's deliveries, for statements that end soon. */
+#define SOME_OF_WEBHOOK "SELECT event FROM deliveries WHERE webhook = ?1 ORDER BY event LIMIT 1000"
+
 static const char *const statements[STATEMENTS] = {
 	[BEGIN] = "BEGIN IMMEDIATE",
 	[BEGIN_READ] = "BEGIN",
@@ -32,6 +35,47 @@ static const char *const statements[STATEMENTS] = {
 	[EACH] = "SELECT id, type, status, progress, attempt, requeues, created, started, "
 		 "completed, owner, key, parameters, error, result, sum FROM jobs "
 		 "WHERE id > ?1 ORDER BY id",
+	[STATUS] = "SELECT status, attempt, progress FROM jobs WHERE id = ?1",
+	[MESSAGES] = "SELECT name, value FROM meta WHERE name IN "
+		     "('messages_generation', 'messages_position', 'messages_sum')",
+	[PUT_WEBHOOK] = "INSERT INTO webhooks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) "
+			"ON CONFLICT (id) DO UPDATE SET created = ?2, enabled = ?3, "
+			"delivery_count = ?4, failure_count = ?5, last_delivery = ?6, url = ?7, "
+			"events = ?8, secret = ?9, sum = ?10",
+	[REMOVE_WEBHOOK] = "DELETE FROM webhooks WHERE id = ?1",
+	[DROP_EVENTS] = "DELETE FROM events WHERE refs <= 1 AND seq IN (" SOME_OF_WEBHOOK ")",
+	[RELEASE_EVENTS] = "UPDATE events SET refs = refs - 1 WHERE seq IN (" SOME_OF_WEBHOOK ")",
+	[REMOVE_DELIVERIES] = "DELETE FROM deliveries WHERE webhook = ?1 AND event IN "
+			      "(" SOME_OF_WEBHOOK ")",
+	[EACH_WEBHOOK] = "SELECT id, created, enabled, delivery_count, failure_count, "
+			 "last_delivery, url, events, secret, sum FROM webhooks ORDER BY id",
+	[ADD_EVENT] = "INSERT INTO events (kind, job, at, refs, sum, data) "
+		      "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+	[DROP_EVENT] = "DELETE FROM events WHERE seq = ?1 AND refs <= 1",
+	[RELEASE_EVENT] = "UPDATE events SET refs = refs - 1 WHERE seq = ?1",
+	[EVENT] = "SELECT kind, job, at, sum, data FROM events WHERE seq = ?1",
+	[EVENT_KIND] = "SELECT kind FROM events WHERE seq = ?1",
+	[ADD_DELIVERY] = "INSERT INTO deliveries VALUES (?1, ?2, 0, 0, 0, 0, 0, 0, '')",
+	[REMOVE_DELIVERY] = "DELETE FROM deliveries WHERE webhook = ?1 AND event = ?2",
+	[EACH_PENDING] = "SELECT d.event, e.kind, e.job, d.attempts, d.due FROM deliveries d "
+			 "LEFT JOIN events e ON e.seq = d.event WHERE d.webhook = ?1 AND "
+			 "d.event > ?2 AND d.done = 0 ORDER BY d.event LIMIT ?3",
+	[COUNT_PENDING] = "SELECT count(*) FROM deliveries WHERE webhook = ?1 AND done = 0",
+	[RETRY] = "UPDATE deliveries SET attempts = ?3, due = ?4 "
+		  "WHERE webhook = ?1 AND event = ?2 AND done = 0",
+	[END] = "UPDATE deliveries SET attempts = ?3, due = 0, done = ?4, at = ?5, success = ?6, "
+		"payload_size = ?7, message = ?8 WHERE webhook = ?1 AND event = ?2 AND done = 0",
+	[NEWEST_END] = "SELECT max(done) FROM deliveries WHERE webhook = ?1 AND done > 0",
+	[OLD_END] = "SELECT event FROM deliveries WHERE webhook = ?1 AND done > 0 AND done <= ?2 "
+		    "LIMIT 1",
+	[END_OF] = "SELECT done FROM deliveries WHERE webhook = ?1 AND event = ?2 AND done > 0",
+	[WAIT_ANEW] = "UPDATE deliveries SET done = 0, attempts = 0, due = 0, at = 0, success = 0, "
+		      "payload_size = 0, message = '' WHERE webhook = ?1 AND event = ?2",
+	[CLOSE_UP] = "UPDATE deliveries SET done = done + 1 "
+		     "WHERE webhook = ?1 AND done > 0 AND done < ?2",
+	[EACH_DELIVERY] = "SELECT d.event, e.kind, d.at, d.success, d.attempts, d.payload_size, "
+			  "d.message, d.done FROM deliveries d LEFT JOIN events e ON "
+			  "e.seq = d.event WHERE d.webhook = ?1 AND d.done > 0 ORDER BY d.done",
 };
 
 static struct sqlite_store *self_of(struct jobq_store *store)
@@ -41,7 +85,7 @@ static struct sqlite_store *self_of(struct jobq_store *store)
 
 #define CHECKPOINT_PAGES 1000 /* as is SQLite's default */
 
-static sqlite3_stmt *statement(struct sqlite_store *self, enum store_statement which)
+sqlite3_stmt *store_sqlite_statement(struct sqlite_store *self, enum store_statement which)
 {
 	if (self->statements[which] == NULL)
 		sqlite3_prepare_v3(self->db, statements[which], -1, SQLITE_PREPARE_PERSISTENT,
@@ -49,8 +93,7 @@ static sqlite3_stmt *statement(struct sqlite_store *self, enum store_statement w
 	return self->statements[which];
 }
 
-/* Runs a statement that returns no rows. */
-static int step(struct sqlite_store *self, sqlite3_stmt *run)
+int store_sqlite_step(struct sqlite_store *self, sqlite3_stmt *run)
 {
 	if (run == NULL)
 		return store_sqlite_errno(self->db, sqlite3_errcode(self->db));
@@ -74,7 +117,7 @@ static int sqlite_begin(struct jobq_store *base)
 	if (sqlite3_get_autocommit(self_of(base)->db) == 0)
 		return -EBUSY;
 	self_of(base)->failure[0] = '\0';
-	return step(self_of(base), statement(self_of(base), BEGIN));
+	return store_sqlite_step(self_of(base), store_sqlite_statement(self_of(base), BEGIN));
 }
 
 static void sqlite_rollback(struct jobq_store *base)
@@ -82,7 +125,7 @@ static void sqlite_rollback(struct jobq_store *base)
 	struct sqlite_store *self = self_of(base);
 
 	if (sqlite3_get_autocommit(self->db) == 0)
-		step(self, statement(self, ROLLBACK));
+		store_sqlite_step(self, store_sqlite_statement(self, ROLLBACK));
 	self->added = 0;
 }
 
@@ -99,7 +142,7 @@ static void overwrite_failed(struct sqlite_store *self)
 	/* Nothing may go from a log that is not synced into the database. */
 	sqlite3_wal_autocheckpoint(self->db, 0);
 	store_sqlite_execute(self, "PRAGMA synchronous = OFF");
-	step(self, statement(self, OVERWRITE));
+	store_sqlite_step(self, store_sqlite_statement(self, OVERWRITE));
 	store_sqlite_execute(self, self->full ? "PRAGMA synchronous = FULL"
 					      : "PRAGMA synchronous = NORMAL");
 	sqlite3_wal_autocheckpoint(self->db, CHECKPOINT_PAGES);
@@ -107,13 +150,13 @@ static void overwrite_failed(struct sqlite_store *self)
 
 static int count_added(struct sqlite_store *self)
 {
-	sqlite3_stmt *run = self->added != 0 ? statement(self, ADD_JOBS) : NULL;
+	sqlite3_stmt *run = self->added != 0 ? store_sqlite_statement(self, ADD_JOBS) : NULL;
 
 	if (self->added == 0)
 		return 0;
 	if (run != NULL)
 		sqlite3_bind_int64(run, 1, self->added);
-	int rc = step(self, run);
+	int rc = store_sqlite_step(self, run);
 	return rc == 0 && sqlite3_changes(self->db) != 1 ? -EUCLEAN : rc;
 }
 
@@ -124,14 +167,14 @@ static int sqlite_commit(struct jobq_store *base, bool synced)
 
 	if (rc < 0)
 		return rc;
-	rc = step(self, statement(self, COMMIT));
+	rc = store_sqlite_step(self, store_sqlite_statement(self, COMMIT));
 	if (rc < 0)
 		overwrite_failed(self);
 	self->added = 0;
 	return rc == 0 && synced && !self->full ? store_sqlite_sync(self) : rc;
 }
 
-static void bind_text(sqlite3_stmt *into, int column, const struct jobq_text *text)
+void store_sqlite_bind_text(sqlite3_stmt *into, int column, const struct jobq_text *text)
 {
 	sqlite3_bind_text64(into, column, text->len > 0 ? text->data : "", text->len,
 			    SQLITE_STATIC, SQLITE_UTF8);
@@ -146,16 +189,16 @@ static void bind(sqlite3_stmt *into, const struct jobq_entry *entry, bool whole)
 	sqlite3_bind_int64(into, 6, entry->requeues);
 	sqlite3_bind_int64(into, 8, entry->started);
 	sqlite3_bind_int64(into, 9, entry->completed);
-	bind_text(into, 13, &entry->error);
-	bind_text(into, 14, &entry->result);
+	store_sqlite_bind_text(into, 13, &entry->error);
+	store_sqlite_bind_text(into, 14, &entry->result);
 	sqlite3_bind_int64(into, 15, (sqlite3_int64)store_sum(entry));
 	if (!whole)
 		return;
 	sqlite3_bind_text(into, 2, jobq_job_type_name(entry->type), -1, SQLITE_STATIC);
 	sqlite3_bind_int64(into, 7, entry->created);
-	bind_text(into, 10, &entry->owner);
-	bind_text(into, 11, &entry->key);
-	bind_text(into, 12, &entry->parameters);
+	store_sqlite_bind_text(into, 10, &entry->owner);
+	store_sqlite_bind_text(into, 11, &entry->key);
+	store_sqlite_bind_text(into, 12, &entry->parameters);
 }
 
 static int sqlite_put(struct jobq_store *base, const struct jobq_entry *entry)
@@ -166,10 +209,10 @@ static int sqlite_put(struct jobq_store *base, const struct jobq_entry *entry)
 
 	for (int i = 0; i < 2; i++) {
 		bool whole = moved == (i == 1);
-		sqlite3_stmt *run = statement(self, whole ? INSERT : UPDATE);
+		sqlite3_stmt *run = store_sqlite_statement(self, whole ? INSERT : UPDATE);
 		if (run != NULL)
 			bind(run, entry, whole);
-		int rc = step(self, run);
+		int rc = store_sqlite_step(self, run);
 		if (rc < 0)
 			return rc;
 		if (sqlite3_changes(self->db) > 0) {
@@ -183,11 +226,11 @@ static int sqlite_put(struct jobq_store *base, const struct jobq_entry *entry)
 static int sqlite_remove(struct jobq_store *base, uint64_t id)
 {
 	struct sqlite_store *self = self_of(base);
-	sqlite3_stmt *run = statement(self, REMOVE);
+	sqlite3_stmt *run = store_sqlite_statement(self, REMOVE);
 
 	if (run != NULL)
 		sqlite3_bind_int64(run, 1, (sqlite3_int64)id);
-	int rc = step(self, run);
+	int rc = store_sqlite_step(self, run);
 	if (rc == 0)
 		self->added -= sqlite3_changes(self->db);
 	return rc;
@@ -196,14 +239,14 @@ static int sqlite_remove(struct jobq_store *base, uint64_t id)
 static int sqlite_expire(struct jobq_store *base, int64_t limit, size_t most, size_t *removed)
 {
 	struct sqlite_store *self = self_of(base);
-	sqlite3_stmt *run = statement(self, EXPIRE);
+	sqlite3_stmt *run = store_sqlite_statement(self, EXPIRE);
 
 	*removed = 0;
 	if (run != NULL) {
 		sqlite3_bind_int64(run, 1, limit);
 		sqlite3_bind_int64(run, 2, (sqlite3_int64)most);
 	}
-	int rc = step(self, run);
+	int rc = store_sqlite_step(self, run);
 	if (rc == 0)
 		*removed = (size_t)sqlite3_changes(self->db);
 	self->added -= (int64_t)*removed;
@@ -212,15 +255,15 @@ static int sqlite_expire(struct jobq_store *base, int64_t limit, size_t most, si
 
 static int sqlite_meta(struct jobq_store *base, struct jobq_store_meta *out);
 
-static int set_number(struct sqlite_store *self, const char *name, uint64_t value)
+int store_sqlite_set_number(struct sqlite_store *self, const char *name, uint64_t value)
 {
-	sqlite3_stmt *run = statement(self, SET_META);
+	sqlite3_stmt *run = store_sqlite_statement(self, SET_META);
 
 	if (run != NULL) {
 		sqlite3_bind_text(run, 1, name, -1, SQLITE_STATIC);
 		sqlite3_bind_int64(run, 2, (sqlite3_int64)value);
 	}
-	return step(self, run);
+	return store_sqlite_step(self, run);
 }
 
 static int sqlite_set_meta(struct jobq_store *base, const struct jobq_store_meta *meta)
@@ -232,10 +275,10 @@ static int sqlite_set_meta(struct jobq_store *base, const struct jobq_store_meta
 	whole = *meta;
 	whole.store_id = self->store_id;
 	if (rc == 0)
-		rc = set_number(self, "seq", whole.seq);
+		rc = store_sqlite_set_number(self, "seq", whole.seq);
 	if (rc == 0)
-		rc = set_number(self, "next_id", whole.next_id);
-	return rc < 0 ? rc : set_number(self, "sum", store_meta_sum(&whole));
+		rc = store_sqlite_set_number(self, "next_id", whole.next_id);
+	return rc < 0 ? rc : store_sqlite_set_number(self, "sum", store_meta_sum(&whole));
 }
 
 /* ---- reading -------------------------------------------------------------- */
@@ -243,7 +286,7 @@ static int sqlite_set_meta(struct jobq_store *base, const struct jobq_store_meta
 static int sqlite_meta(struct jobq_store *base, struct jobq_store_meta *out)
 {
 	struct sqlite_store *self = self_of(base);
-	sqlite3_stmt *query = statement(self, META);
+	sqlite3_stmt *query = store_sqlite_statement(self, META);
 	uint64_t sum = 0;
 	int found = 0;
 
@@ -272,7 +315,7 @@ static int sqlite_meta(struct jobq_store *base, struct jobq_store_meta *out)
 	return rc;
 }
 
-static struct jobq_text column_text(sqlite3_stmt *row, int column)
+struct jobq_text store_sqlite_text(sqlite3_stmt *row, int column)
 {
 	const char *data = (const char *)sqlite3_column_text(row, column);
 
@@ -282,7 +325,7 @@ static struct jobq_text column_text(sqlite3_stmt *row, int column)
 /* False: the row makes no sense, or is not as it was written. */
 static bool read_row(sqlite3_stmt *row, struct jobq_entry *entry)
 {
-	struct jobq_text type = column_text(row, 1), status = column_text(row, 2);
+	struct jobq_text type = store_sqlite_text(row, 1), status = store_sqlite_text(row, 2);
 
 	*entry = (struct jobq_entry){
 		.id = (uint64_t)sqlite3_column_int64(row, 0),
@@ -292,11 +335,11 @@ static bool read_row(sqlite3_stmt *row, struct jobq_entry *entry)
 		.created = sqlite3_column_int64(row, 6),
 		.started = sqlite3_column_int64(row, 7),
 		.completed = sqlite3_column_int64(row, 8),
-		.owner = column_text(row, 9),
-		.key = column_text(row, 10),
-		.parameters = column_text(row, 11),
-		.error = column_text(row, 12),
-		.result = column_text(row, 13),
+		.owner = store_sqlite_text(row, 9),
+		.key = store_sqlite_text(row, 10),
+		.parameters = store_sqlite_text(row, 11),
+		.error = store_sqlite_text(row, 12),
+		.result = store_sqlite_text(row, 13),
 	};
 	return type.data != NULL && status.data != NULL && entry->owner.data != NULL &&
 	       entry->key.data != NULL && entry->parameters.data != NULL &&
@@ -311,7 +354,7 @@ static bool read_row(sqlite3_stmt *row, struct jobq_entry *entry)
 /* How many jobs there should be, by the count that is kept of them; -1: none is. */
 static int64_t count_kept(struct sqlite_store *self)
 {
-	sqlite3_stmt *query = statement(self, JOBS);
+	sqlite3_stmt *query = store_sqlite_statement(self, JOBS);
 	int64_t count = -1;
 
 	if (query != NULL && sqlite3_step(query) == SQLITE_ROW)
@@ -322,7 +365,7 @@ static int64_t count_kept(struct sqlite_store *self)
 
 static int visit_rows(struct sqlite_store *self, uint64_t after, jobq_store_visit visit, void *arg)
 {
-	sqlite3_stmt *query = statement(self, EACH);
+	sqlite3_stmt *query = store_sqlite_statement(self, EACH);
 	struct jobq_entry entry;
 	uint64_t last = after;
 	int64_t count = 0;
@@ -348,12 +391,12 @@ static int sqlite_each(struct jobq_store *base, uint64_t after, jobq_store_visit
 	struct sqlite_store *self = self_of(base);
 	/* The rows and their count, of one instant. */
 	bool ours = sqlite3_get_autocommit(self->db) != 0;
-	int rc = ours ? step(self, statement(self, BEGIN_READ)) : 0;
+	int rc = ours ? store_sqlite_step(self, store_sqlite_statement(self, BEGIN_READ)) : 0;
 
 	if (rc == 0)
 		rc = visit_rows(self, after, visit, arg);
 	if (ours && sqlite3_get_autocommit(self->db) == 0)
-		step(self, statement(self, ROLLBACK));
+		store_sqlite_step(self, store_sqlite_statement(self, ROLLBACK));
 	return rc;
 }
 
@@ -387,4 +430,5 @@ const struct store_ops store_sqlite_ops = {
 	.each = sqlite_each,
 	.backup = sqlite_backup,
 	.error = sqlite_error,
+	.hooks = &store_sqlite_hook_ops,
 };

@@ -23,6 +23,31 @@ enum store_statement {
 	JOBS,
 	META,
 	EACH,
+	STATUS,
+	MESSAGES,
+	PUT_WEBHOOK,
+	REMOVE_WEBHOOK,
+	DROP_EVENTS,
+	RELEASE_EVENTS,
+	REMOVE_DELIVERIES,
+	EACH_WEBHOOK,
+	ADD_EVENT,
+	DROP_EVENT,
+	RELEASE_EVENT,
+	EVENT,
+	EVENT_KIND,
+	ADD_DELIVERY,
+	REMOVE_DELIVERY,
+	EACH_PENDING,
+	COUNT_PENDING,
+	RETRY,
+	END,
+	NEWEST_END,
+	OLD_END,
+	END_OF,
+	WAIT_ANEW,
+	CLOSE_UP,
+	EACH_DELIVERY,
 	STATEMENTS
 };
 
@@ -41,6 +66,21 @@ struct sqlite_store {
 
 /* SQLite's result as an errno (https://www.sqlite.org/rescode.html). */
 int store_sqlite_errno(sqlite3 *db, int rc);
+
+/* NULL: it cannot be prepared; store_sqlite_step() says why. */
+sqlite3_stmt *store_sqlite_statement(struct sqlite_store *self, enum store_statement which);
+
+/* Runs a statement that returns no rows. */
+int store_sqlite_step(struct sqlite_store *self, sqlite3_stmt *run);
+
+/* The text has to outlive the run. */
+void store_sqlite_bind_text(sqlite3_stmt *into, int column, const struct jobq_text *text);
+
+/* Lasts until the next step; its data is NULL where there is none. */
+struct jobq_text store_sqlite_text(sqlite3_stmt *row, int column);
+
+/* Sets one of the numbers in meta. */
+int store_sqlite_set_number(struct sqlite_store *self, const char *name, uint64_t value);
 
 /* Runs statements that return no rows. */
 int store_sqlite_execute(struct sqlite_store *self, const char *sql);

@@ -35,6 +35,29 @@ static const char *const migrations[] = {
 	/* How many there are tells when a damaged tree leaves some out. */
 	"INSERT INTO meta SELECT 'jobs', count(*) FROM jobs;"
 	"INSERT INTO meta VALUES ('failed_commits', 0);",
+	"INSERT INTO meta VALUES ('messages_generation', 0), ('messages_position', 0),"
+	" ('messages_sum', 0);"
+	"CREATE TABLE webhooks ("
+	" id INTEGER PRIMARY KEY AUTOINCREMENT, created INTEGER NOT NULL,"
+	" enabled INTEGER NOT NULL, delivery_count INTEGER NOT NULL,"
+	" failure_count INTEGER NOT NULL, last_delivery INTEGER NOT NULL, url TEXT NOT NULL,"
+	" events TEXT NOT NULL, secret TEXT NOT NULL, sum INTEGER NOT NULL) STRICT;"
+	/* What is long comes last: what only counts or asks never reads it. */
+	"CREATE TABLE events ("
+	" seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, job INTEGER NOT NULL,"
+	" at INTEGER NOT NULL, refs INTEGER NOT NULL, sum INTEGER NOT NULL,"
+	" data TEXT NOT NULL) STRICT;"
+	/*
+	 * done: 0 while it waits, then the number of its end among the webhook's. Those
+	 * that wait have no index: behind the primary key's `webhook` there are no more
+	 * others than the history has.
+	 */
+	"CREATE TABLE deliveries ("
+	" webhook INTEGER NOT NULL, event INTEGER NOT NULL, done INTEGER NOT NULL,"
+	" attempts INTEGER NOT NULL, due INTEGER NOT NULL, at INTEGER NOT NULL,"
+	" success INTEGER NOT NULL, payload_size INTEGER NOT NULL, message TEXT NOT NULL,"
+	" PRIMARY KEY (webhook, event)) WITHOUT ROWID, STRICT;"
+	"CREATE INDEX deliveries_by_end ON deliveries (webhook, done) WHERE done > 0;",
 };
 #define SCHEMA_VERSION ((int)JOBQ_LENGTH(migrations))
 
