@@ -1,10 +1,10 @@
 /*
  * The store in an SQLite file: what it takes and what it refuses to open, who
- * sees what beside whom, copies, and that the files of the first release are
+ * sees what beside whom, copies, and that the files of older schema versions are
  * still read.
  *
- * JOBQ_MAKE_FIXTURE=PATH makes such a file, tests/fixtures/store-v1.db, anew.
- * That is never done to a version that has been released.
+ * JOBQ_MAKE_FIXTURE=PATH makes such a file, tests/fixtures/store-vN.db, of the
+ * version that the program writes. That is never done to an older one.
  */
 #include "config.h"
 
@@ -13,8 +13,20 @@
 #include <sys/wait.h>
 
 #include "fixture.h"
+#include "jobq/store_hooks.h"
 
-#define FIRST_RELEASE_ID UINT64_C(7856390453728261979) /* the store_id that store-v1.db was given */
+/* The files of older schema versions, and the store_id that each was given. */
+struct old_file {
+	const char *path;
+	uint64_t store_id;
+	const char *words; /* of who may only read it */
+};
+static const struct old_file old_files[] = {
+	{FIXTURES "/store-v1.db", UINT64_C(7856390453728261979),
+	 "schema version 1, this program reads 3"},
+	{FIXTURES "/store-v2.db", UINT64_C(1400724511957812999),
+	 "schema version 2, this program reads 3"},
+};
 
 static struct shelf shelf;
 
@@ -168,7 +180,7 @@ static void dead_writers_commits_are_there(void **state)
 static void newer_version_is_refused(void **state)
 {
 	const char *path = make_store();
-	static const char words[] = "schema version 99, this program knows up to 2";
+	static const char words[] = "schema version 99, this program knows up to 3";
 	(void)state;
 	tell(path, "PRAGMA user_version = 99");
 	refuse(path, JOBQ_STORE_WRITE, -EPROTO, words);
@@ -180,9 +192,9 @@ static void newer_backup_is_refused(void **state)
 {
 	const char *path = make_store();
 	(void)state;
-	tell(path, "PRAGMA user_version = 3; PRAGMA journal_mode = DELETE");
-	refuse(path, JOBQ_STORE_WRITE, -EPROTO, "schema version 3");
-	refuse(path, JOBQ_STORE_READ, -EPROTO, "schema version 3");
+	tell(path, "PRAGMA user_version = 4; PRAGMA journal_mode = DELETE");
+	refuse(path, JOBQ_STORE_WRITE, -EPROTO, "schema version 4");
+	refuse(path, JOBQ_STORE_READ, -EPROTO, "schema version 4");
 }
 
 /* And when its program was killed: its log stays for the one that can read it. */
@@ -295,7 +307,7 @@ static void empty_file_becomes_a_store(void **state)
 	struct jobq_store_meta meta;
 	(void)state;
 	assert_true(fixture_write(path, "", 0));
-	refuse(path, JOBQ_STORE_READ, -EPROTO, "schema version 0, this program reads 2");
+	refuse(path, JOBQ_STORE_READ, -EPROTO, "schema version 0, this program reads 3");
 	struct jobq_store *store = open_store(path, JOBQ_STORE_WRITE);
 	assert_int_equal(jobq_store_meta(store, &meta), 0);
 	assert_true(meta.store_id != 0);
@@ -557,10 +569,10 @@ static void missing_job_is_noticed(void **state)
 	jobq_store_close(store);
 }
 
-/* ---- the file of the first release ----------------------------------------- */
+/* ---- the files of older versions --------------------------------------------- */
 
-/* One job a line: what was put into store-v1.db. */
-static void first_release(struct shelf *into)
+/* One job a line: what was put into each of them. */
+static void old_jobs(struct shelf *into)
 {
 	static const char list[] = "{\"scene_paths\":[\"res://a.tscn\",\"res://b/c.tscn\"]}";
 	struct jobq_entry jobs[] = {
@@ -595,7 +607,7 @@ static int make_fixture(const char *path)
 	struct jobq_store *store = NULL;
 	struct jobq_buf why = {0};
 
-	first_release(&shelf);
+	old_jobs(&shelf);
 	if (fixture_make("/tmp") < 0 ||
 	    jobq_store_open(fixture_path("store.db"), JOBQ_STORE_WRITE, JOBQ_DURABILITY_FULL,
 			    &store, &why) < 0)
@@ -612,7 +624,7 @@ static int make_fixture(const char *path)
 	if (rc == 0)
 		rc = jobq_store_meta(store, &meta);
 	if (rc == 0)
-		printf("FIRST_RELEASE_ID is %llu\n", (unsigned long long)meta.store_id);
+		printf("its store_id is %llu\n", (unsigned long long)meta.store_id);
 	else
 		fprintf(stderr, "%s: %s\n", path, strerror(-rc));
 	jobq_store_close(store);
@@ -620,24 +632,44 @@ static int make_fixture(const char *path)
 	return rc < 0;
 }
 
-/* Its schema is version 1: whoever only reads leaves it alone. */
-static void first_release_is_brought_up_to_date(void **state)
+/* What came later can be kept as well. */
+static void keep_webhook(struct jobq_store *store)
+{
+	struct jobq_webhook webhook = {.url = "http://x", .events = "[\"*\"]"};
+	struct jobq_event event = {.data = text_of("{}")};
+	uint32_t generation;
+	uint64_t count, position;
+
+	assert_int_equal(jobq_store_messages(store, &generation, &position), 0);
+	assert_int_equal(position, 0);
+	assert_int_equal(jobq_store_begin(store), 0);
+	assert_int_equal(jobq_store_put_webhook(store, &webhook), 0);
+	assert_int_equal(jobq_store_add_event(store, &event, &webhook.id, 1), 0);
+	assert_int_equal(jobq_store_commit(store, false), 0);
+	assert_int_equal(webhook.id, 1);
+	assert_int_equal(jobq_store_count_pending(store, 1, &count), 0);
+	assert_int_equal(count, 1);
+}
+
+/* Whoever only reads leaves it alone. */
+static void bring_up_to_date(const struct old_file *old)
 {
 	const char *path = fixture_path("store.db");
-	struct jobq_buf bytes = fixture_read(FIXTURES "/store-v1.db");
+	struct jobq_buf bytes = fixture_read(old->path);
 	struct jobq_store_meta meta;
-	(void)state;
+
+	shelf.count = 0;
 	assert_true(bytes.len > 0);
-	first_release(&shelf);
+	old_jobs(&shelf);
 	assert_true(fixture_write(path, bytes.data, bytes.len));
-	refuse(path, JOBQ_STORE_READ, -EPROTO, "schema version 1, this program reads 2");
+	refuse(path, JOBQ_STORE_READ, -EPROTO, old->words);
 	assert_bytes(path, &bytes);
 	jobq_buf_free(&bytes);
 	for (int mode = JOBQ_STORE_WRITE; mode >= JOBQ_STORE_READ; mode--) {
 		struct jobq_store *store = open_store(path, (enum jobq_store_mode)mode);
 		assert_holds(store, &shelf);
 		assert_int_equal(jobq_store_meta(store, &meta), 0);
-		assert_true(meta.store_id == FIRST_RELEASE_ID);
+		assert_true(meta.store_id == old->store_id);
 		assert_int_equal(meta.seq, 123);
 		assert_int_equal(meta.next_id, 70009);
 		jobq_store_close(store);
@@ -652,7 +684,15 @@ static void first_release_is_brought_up_to_date(void **state)
 	keep(store, job);
 	keep(store, queued_job(70009));
 	assert_holds(store, &shelf);
+	keep_webhook(store);
 	jobq_store_close(store);
+}
+
+static void old_files_are_brought_up_to_date(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < JOBQ_LENGTH(old_files); i++)
+		bring_up_to_date(&old_files[i]);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -679,7 +719,7 @@ int main(void)
 		TEST(copy_within_a_transaction_is_no_draft),
 		TEST(copy_replaces_nothing),
 		TEST(missing_job_is_noticed),
-		TEST(first_release_is_brought_up_to_date),
+		TEST(old_files_are_brought_up_to_date),
 	};
 	const char *fixture = getenv("JOBQ_MAKE_FIXTURE");
 
