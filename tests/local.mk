@@ -16,6 +16,7 @@ unit_tests = \
 	tests/unit/slot/test_confine \
 	tests/unit/store/test_contract tests/unit/store/test_damage \
 	tests/unit/store/test_sqlite \
+	tests/unit/super/test_outbox \
 	tests/unit/table/test_durable tests/unit/table/test_hooks tests/unit/table/test_import \
 	tests/unit/table/test_kill tests/unit/table/test_share \
 	tests/unit/table/test_table
@@ -74,6 +75,9 @@ tests_unit_store_test_damage_LDADD = $(UNIT_LDADD)
 tests_unit_store_test_sqlite_SOURCES = tests/unit/store/test_sqlite.c tests/unit/store/fixture.h
 tests_unit_store_test_sqlite_CFLAGS = $(UNIT_CFLAGS) $(UNIT_FIXTURES)
 tests_unit_store_test_sqlite_LDADD = $(UNIT_LDADD)
+tests_unit_super_test_outbox_SOURCES = tests/unit/super/test_outbox.c tests/unit/table/fixture.h
+tests_unit_super_test_outbox_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_super_test_outbox_LDADD = $(UNIT_LDADD)
 tests_unit_table_test_durable_SOURCES = tests/unit/table/test_durable.c tests/unit/table/fixture.h
 tests_unit_table_test_durable_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_table_test_durable_LDADD = $(UNIT_LDADD)

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "jobq/store.h"
+#include "super/outbox.h"
 #include "super/super.h"
 
 #define BATCH 4096       /* changes in one transaction, at the most */
@@ -41,6 +42,7 @@ struct writer {
 	int error;                   /* what the last try ended with: 0 or an errno */
 	int64_t next_expire;         /* jobq_clock_mono() */
 	struct jobq_buf bytes;
+	struct super_outbox outbox;
 	struct jobq_table_change changes[BATCH];
 	size_t last_count;	  /* changes in the last transaction */
 	uint64_t commits, stored; /* for the log */
@@ -64,8 +66,8 @@ static int64_t expire_limit(const struct writer *writer)
 
 /* ---- writing -------------------------------------------------------------- */
 
-/* Writes one job as it is now. */
-static int put_job(struct writer *writer, uint64_t id)
+/* Writes one job as it is now; `tell`: with the events of how it came to be so. */
+static int put_job(struct writer *writer, uint64_t id, bool tell)
 {
 	struct jobq_entry entry;
 	int rc = jobq_table_export(writer->table, id, &entry, &writer->bytes);
@@ -82,7 +84,8 @@ static int put_job(struct writer *writer, uint64_t id)
 		return rc;
 	if (entry.status == JOBQ_STATUS_NONE)
 		return jobq_store_remove(writer->store, id);
-	return jobq_store_put(writer->store, &entry);
+	return tell ? super_outbox_put(&writer->outbox, &entry)
+		    : jobq_store_put(writer->store, &entry);
 }
 
 /*
@@ -112,20 +115,24 @@ static void let_ids(const struct writer *writer)
 	jobq_table_set_ids(writer->table, 0, full || leaving ? UINT64_MAX : writer->meta.next_id);
 }
 
-/* Gathers changes into the open transaction; *count of them, up to number *upto. */
+/*
+ * Gathers changes into the open transaction; *count of them, up to number *upto.
+ * What was posted for webhooks before a change goes before it, which is why the
+ * list of changes is made first.
+ */
 static int gather(struct writer *writer, size_t *count, uint64_t *upto)
 {
 	size_t n;
-	int rc = 0;
 
 	do {
 		n = jobq_table_changes(writer->table, upto, writer->changes + *count,
 				       BATCH - *count < BITE ? BATCH - *count : BITE);
-		for (size_t i = *count; i < *count + n && rc == 0; i++)
-			rc = put_job(writer, writer->changes[i].id);
 		*count += n;
-	} while (rc == 0 && n > 0 && *count < BATCH);
-	return rc;
+	} while (n > 0 && *count < BATCH);
+	int rc = super_outbox_take(&writer->outbox);
+	for (size_t i = 0; i < *count && rc == 0; i++)
+		rc = put_job(writer, writer->changes[i].id, true);
+	return rc < 0 ? rc : super_outbox_finish(&writer->outbox);
 }
 
 /* One transaction with all that has changed; then lets it be seen. */
@@ -157,6 +164,7 @@ static int write_changes(struct writer *writer)
 	if (more_ids)
 		let_ids(writer);
 	jobq_table_publish(writer->table, writer->changes, count, upto);
+	super_outbox_committed(&writer->outbox);
 	return 0;
 }
 
@@ -214,6 +222,8 @@ static int load(struct writer *writer)
 	jobq_table_start_at(writer->table, writer->meta.seq);
 	jobq_table_set_ids(writer->table, writer->meta.next_id, UINT64_MAX);
 	int rc = jobq_store_each(writer->store, 0, load_one, writer);
+	if (rc == 0)
+		rc = super_outbox_load(&writer->outbox, writer->store, false);
 	if (rc < 0)
 		return rc;
 	writer->done = writer->meta.seq;
@@ -280,7 +290,7 @@ static int write_all(struct writer *writer)
 			id = jobq_table_next(writer->table, id);
 			if (id == 0)
 				break;
-			rc = put_job(writer, id);
+			rc = put_job(writer, id, false);
 			count++;
 		}
 		if (rc == 0 && id == 0) {
@@ -320,6 +330,9 @@ static int take_over(struct writer *writer)
 	jobq_table_set_store(writer->table, writer->conf->durability, writer->meta.store_id);
 	if (known != writer->meta.store_id || writer->meta.seq < stats.durable)
 		rc = write_all(writer);
+	if (rc == 0)
+		rc = super_outbox_load(&writer->outbox, writer->store,
+				       known != writer->meta.store_id);
 	if (rc < 0)
 		return rc;
 	writer->done = stats.durable;
@@ -416,6 +429,8 @@ static void work(struct writer *writer)
 	if (writer->store == NULL)
 		rc = join_store(writer);
 
+	if (rc == 0 && writer->outbox.stale)
+		rc = super_outbox_load(&writer->outbox, writer->store, false);
 	if (rc == 0)
 		rc = write_changes(writer);
 	if (rc == 0)
@@ -425,6 +440,7 @@ static void work(struct writer *writer)
 		return;
 	if (writer->store != NULL)
 		jobq_store_rollback(writer->store);
+	super_outbox_failed(&writer->outbox);
 	if (writer->store != NULL && rc != -ENOSPC && rc != -EBUSY && rc != -EUCLEAN) {
 		jobq_store_close(writer->store); /* the next try begins with a fresh look */
 		writer->store = NULL;
@@ -441,7 +457,8 @@ static bool anything_left(const struct writer *writer)
 	struct jobq_table_stats stats;
 
 	jobq_table_stats(writer->table, &stats);
-	return stats.changes != writer->done;
+	return stats.changes != writer->done ||
+	       jobq_table_posted(writer->table) != jobq_table_handled(writer->table);
 }
 
 /* Lets more changes come, where that is worth it. SIGTERM ends it. */
@@ -514,6 +531,8 @@ int super_writer_main(const struct jobq_conf *conf)
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	int rc = jobq_table_attach(conf->table_name, &writer.table, &why);
 	nudged = writer.table;
+	writer.outbox.conf = conf;
+	writer.outbox.table = writer.table;
 	sigemptyset(&term); /* jobqd has held it until here */
 	sigaddset(&term, SIGTERM);
 	sigprocmask(SIG_UNBLOCK, &term, NULL);
