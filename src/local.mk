@@ -10,7 +10,8 @@ libjobq_a_SOURCES = \
 	%D%/base/buf.c %D%/base/clock.c %D%/base/futex.c %D%/base/log.c %D%/base/net.c \
 	%D%/base/text.c \
 	%D%/conf/conf.h %D%/conf/conf.c %D%/conf/value.c \
-	%D%/job/event.c %D%/job/job.c %D%/job/json.c %D%/job/paths.c %D%/job/rules.c \
+	%D%/job/body.h %D%/job/body.c %D%/job/event.c %D%/job/job.c %D%/job/json.c \
+	%D%/job/paths.c %D%/job/rules.c %D%/job/webhook_rules.c \
 	%D%/table/table.h %D%/table/blob.c %D%/table/check.c \
 	%D%/table/durable.c \
 	%D%/table/expire.c %D%/table/hooks.h %D%/table/idem.c %D%/table/lock.c \

@@ -6,10 +6,10 @@ LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) \
 	$(top_srcdir)/packaging/build-aux/tap-driver.sh
 
 unit_tests = \
-	tests/unit/base/test_log tests/unit/base/test_text \
+	tests/unit/base/test_log tests/unit/base/test_net tests/unit/base/test_text \
 	tests/unit/conf/test_conf \
-	tests/unit/job/test_job tests/unit/job/test_paths \
-	tests/unit/job/test_rules \
+	tests/unit/job/test_event tests/unit/job/test_job tests/unit/job/test_paths \
+	tests/unit/job/test_rules tests/unit/job/test_webhook_rules \
 	tests/unit/scene/test_cache tests/unit/scene/test_lexer \
 	tests/unit/scene/test_project tests/unit/scene/test_reader \
 	tests/unit/scene/test_resolve \
@@ -33,12 +33,18 @@ UNIT_FIXTURES = -DFIXTURES='"$(abs_top_srcdir)/tests/fixtures"'
 tests_unit_base_test_log_SOURCES = tests/unit/base/test_log.c
 tests_unit_base_test_log_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_base_test_log_LDADD = $(UNIT_LDADD)
+tests_unit_base_test_net_SOURCES = tests/unit/base/test_net.c
+tests_unit_base_test_net_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_base_test_net_LDADD = $(UNIT_LDADD)
 tests_unit_base_test_text_SOURCES = tests/unit/base/test_text.c
 tests_unit_base_test_text_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_base_test_text_LDADD = $(UNIT_LDADD)
 tests_unit_conf_test_conf_SOURCES = tests/unit/conf/test_conf.c
 tests_unit_conf_test_conf_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_conf_test_conf_LDADD = $(UNIT_LDADD)
+tests_unit_job_test_event_SOURCES = tests/unit/job/test_event.c
+tests_unit_job_test_event_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_job_test_event_LDADD = $(UNIT_LDADD)
 tests_unit_job_test_job_SOURCES = tests/unit/job/test_job.c
 tests_unit_job_test_job_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_job_test_job_LDADD = $(UNIT_LDADD)
@@ -48,6 +54,9 @@ tests_unit_job_test_paths_LDADD = $(UNIT_LDADD)
 tests_unit_job_test_rules_SOURCES = tests/unit/job/test_rules.c
 tests_unit_job_test_rules_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_job_test_rules_LDADD = $(UNIT_LDADD)
+tests_unit_job_test_webhook_rules_SOURCES = tests/unit/job/test_webhook_rules.c
+tests_unit_job_test_webhook_rules_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_job_test_webhook_rules_LDADD = $(UNIT_LDADD)
 tests_unit_scene_test_cache_SOURCES = tests/unit/scene/test_cache.c tests/unit/scene/fixture.h
 tests_unit_scene_test_cache_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_scene_test_cache_LDADD = $(UNIT_LDADD)
@@ -102,7 +111,7 @@ tests_unit_table_test_table_LDADD = $(UNIT_LDADD)
 
 fuzz_targets = \
 	tests/fuzz/fuzz_conf tests/fuzz/fuzz_request tests/fuzz/fuzz_rules \
-	tests/fuzz/fuzz_scene tests/fuzz/fuzz_uid
+	tests/fuzz/fuzz_scene tests/fuzz/fuzz_uid tests/fuzz/fuzz_webhook
 EXTRA_PROGRAMS += $(fuzz_targets)
 FUZZ_FLAGS = -fsanitize=fuzzer
 tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c
@@ -116,6 +125,8 @@ tests_fuzz_fuzz_scene_SOURCES = tests/fuzz/fuzz_scene.c
 tests_fuzz_fuzz_scene_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_uid_SOURCES = tests/fuzz/fuzz_uid.c
 tests_fuzz_fuzz_uid_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_webhook_SOURCES = tests/fuzz/fuzz_webhook.c
+tests_fuzz_fuzz_webhook_LDFLAGS = $(FUZZ_FLAGS)
 
 .PHONY: fuzz-targets
 fuzz-targets: $(fuzz_targets)

@@ -14,6 +14,9 @@
 #define JOBQ_WEBHOOK_URL_MAX 2048
 #define JOBQ_WEBHOOK_SECRET_MAX 256
 #define JOBQ_WEBHOOK_EVENTS_MAX 511 /* bytes of the patterns as a JSON array */
+#define JOBQ_WEBHOOK_PATTERNS_MAX 32 /* patterns that a request may name */
+#define JOBQ_WEBHOOK_KEY_MIN 24	     /* bytes that a whsec_ secret encodes */
+#define JOBQ_WEBHOOK_KEY_MAX 64
 #define JOBQ_DELIVERY_ATTEMPTS 4
 #define JOBQ_DELIVERY_MESSAGE 96	   /* bytes of what became of it, NUL included */
 #define JOBQ_EVENT_RESULT_MAX 65536 /* bytes of a job's result in an event; longer ones are left out */
@@ -128,5 +131,15 @@ bool jobq_event_delivery_of(const char *text, size_t len, uint64_t *webhook, uin
  * when it is delivered.
  */
 const char *jobq_event_url_malformed(const char *url, size_t len);
+
+/*
+ * Reads the body of a request that creates a webhook (`create`: it must have an
+ * address and events) or changes the one that `webhook` is: members that are
+ * not given stay as they are. Returns true, and `*secret_given` says whether the
+ * secret is to be that of `webhook`, which may be none; or false with `why`
+ * filled. The secret is in nothing else that is left behind.
+ */
+bool jobq_webhook_rules(const char *body, size_t len, bool create, struct jobq_webhook *webhook,
+			bool *secret_given, struct jobq_refusal *why);
 
 #endif

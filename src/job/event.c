@@ -1,8 +1,10 @@
 #include "config.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "jobq/event.h"
 
@@ -40,7 +42,7 @@ uint32_t jobq_event_pattern(const char *pattern, size_t len)
 	if (len < 3 || memcmp(pattern + len - 2, ".*", 2) != 0)
 		return 0;
 	for (unsigned i = 0; i < JOBQ_EVENT_KINDS; i++)
-		if (strncmp(names[i], pattern, len - 1) == 0)
+		if (strlen(names[i]) >= len && memcmp(names[i], pattern, len - 1) == 0)
 			kinds |= JOBQ_EVENT_BIT(i);
 	return kinds;
 }
@@ -116,23 +118,44 @@ static bool port_is_good(const char *at, const char *end)
 	return at == end || (jobq_text_u64(at, (size_t)(end - at), 65535, &port) && port > 0);
 }
 
+/* What is between brackets (RFC 3986 section 3.2.2). */
+static bool is_ipv6(const char *at, const char *end)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr address;
+	size_t len = (size_t)(end - at);
+
+	if (len >= sizeof(text))
+		return false;
+	memcpy(text, at, len);
+	text[len] = '\0';
+	return inet_pton(AF_INET6, text, &address) == 1;
+}
+
+static bool is_host_name(const char *at, const char *end)
+{
+	static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				   "0123456789.-_";
+
+	while (at < end && memchr(good, *at, sizeof(good) - 1) != NULL)
+		at++;
+	return at == end;
+}
+
 static const char *host_malformed(const char *at, const char *end)
 {
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 	bool literal = at < end && *at == '[';
-	const char *host_end = literal ? memchr(at, ']', (size_t)(end - at))
-				       : memchr(at, ':', (size_t)(end - at));
+	const char *host_end = memchr(at, literal ? ']' : ':', (size_t)(end - at));
 
 	if (literal && host_end == NULL)
 		return "its address in brackets has no end";
 	const char *from = literal ? at + 1 : at, *to = host_end != NULL ? host_end : end;
 	if (from == to)
 		return "it has no host";
-	for (const char *c = from; c < to; c++) {
-		bool number = (*c >= '0' && *c <= '9') || *c == '.' || (literal && *c == ':');
-		if (!number && strchr(letters, *c) == NULL && (literal || (*c != '-' && *c != '_')))
-			return "its host holds a character that no host name has";
-	}
+	if (literal && !is_ipv6(from, to))
+		return "what it has in brackets is no IPv6 address";
+	if (!literal && !is_host_name(from, to))
+		return "its host holds a character that no host name has";
 	const char *port = literal ? host_end + 1 : to;
 	if (port < end && (*port != ':' || !port_is_good(port + 1, end)))
 		return "its port is not a number from 1 to 65535";
