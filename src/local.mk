@@ -28,11 +28,12 @@ libjobq_a_SOURCES = \
 	%D%/scene/project.c %D%/scene/uid.c %D%/scene/reader.c %D%/scene/region.c \
 	%D%/scene/resolve.c %D%/scene/tag.c %D%/scene/text.c \
 	%D%/scene/validate.c %D%/scene/value.c \
-	%D%/api/api.h %D%/api/accept.c %D%/api/cancel.c %D%/api/gone.c \
+	%D%/api/api.h %D%/api/accept.c %D%/api/body.c %D%/api/cancel.c %D%/api/command.c \
+	%D%/api/deliveries.c %D%/api/gone.c \
 	%D%/api/health.c %D%/api/list.c %D%/api/listen.c %D%/api/pool.c %D%/api/prefork.c %D%/api/query.c \
 	%D%/api/reply.c %D%/api/route.c %D%/api/show.c %D%/api/submit.c \
-	%D%/api/stored.c %D%/api/table.c \
-	%D%/super/super.h %D%/super/child.c %D%/super/loop.c %D%/super/outbox.c %D%/super/outbox.h \
+	%D%/api/stored.c %D%/api/table.c %D%/super/super.h %D%/super/child.c %D%/super/loop.c \
+	%D%/super/outbox.c %D%/super/outbox.h %D%/api/webhooks.c \
 	%D%/super/recover.c %D%/super/reload.c %D%/super/writer.c \
 	%D%/slot/room.h %D%/slot/slot.h %D%/slot/batch_operations.c %D%/slot/cache_warming.c \
 	%D%/slot/confine.c %D%/slot/job.c %D%/slot/scene_preload.c %D%/slot/scenes.h \

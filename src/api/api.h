@@ -19,6 +19,7 @@
 #include "jobq/conf.h"
 #include "jobq/job.h"
 #include "jobq/table.h"
+#include "jobq/table_hooks.h"
 
 #define API_WAIT_MAX 60 /* seconds of ?wait= */
 
@@ -39,6 +40,7 @@ struct api_request {
 	struct jobq_table *table; /* NULL: there is none just now */
 	const char *method, *path, *query, *token_name;
 	uint64_t id;  /* from the path, where the route has one */
+	struct jobq_text item; /* likewise, what the path names of the thing with that id */
 	bool head;    /* send no body */
 	bool may_wait; /* this pool's threads may sleep for a client */
 	_Atomic uint32_t stop; /* changes when the client has gone or the process stops */
@@ -57,6 +59,9 @@ void api_reply_refusal(struct api_request *request, int status, const struct job
 /* 503 with Retry-After. */
 void api_reply_unavailable(struct api_request *request, unsigned retry_after, const char *code,
 			   const char *sentence);
+/* 404: there is none of the request's id. */
+void api_reply_no_job(struct api_request *request);
+void api_reply_no_webhook(struct api_request *request);
 /* Begins an answer of unknown length; parts follow. */
 void api_reply_begin(struct api_request *request, int status);
 /* Sends and empties the body; false: the client has gone. */
@@ -70,6 +75,13 @@ bool api_reply_part(struct api_request *request);
  * chooses the pool by it, does not do so either.
  */
 int api_query(const char *query, const char *name, char *into, size_t room);
+/* A whole number; *out stays when it is not there. False: it has been answered. */
+bool api_query_number(struct api_request *request, const char *name, uint64_t least, uint64_t most,
+		      uint64_t *out);
+
+/* ---- body.c ---- */
+/* Reads the request's body, which has to say that it is JSON. False: it has been answered. */
+bool api_body(struct api_request *request, struct jobq_buf *body);
 
 /* ---- route.c ---- */
 /* Answers the request. */
@@ -81,6 +93,26 @@ void api_list(struct api_request *request);   /* GET /jobs */
 void api_show(struct api_request *request);   /* GET /jobs/:id */
 void api_cancel(struct api_request *request); /* DELETE /jobs/:id */
 void api_health(struct api_request *request); /* GET /healthz */
+
+/* ---- webhooks.c ---- */
+void api_webhooks_create(struct api_request *request); /* POST /webhooks */
+void api_webhooks_list(struct api_request *request);   /* GET /webhooks */
+void api_webhooks_show(struct api_request *request);   /* GET /webhooks/:id */
+void api_webhooks_change(struct api_request *request); /* PUT /webhooks/:id */
+void api_webhooks_remove(struct api_request *request); /* DELETE /webhooks/:id */
+
+/* ---- deliveries.c ---- */
+void api_deliveries_list(struct api_request *request); /* GET /webhooks/:id/deliveries */
+void api_deliveries_ping(struct api_request *request); /* POST /webhooks/:id/test */
+/* POST /webhooks/:id/deliveries/:delivery/redeliver */
+void api_deliveries_redeliver(struct api_request *request);
+
+/* ---- command.c ---- */
+/*
+ * Has the store's writer carry out a command, see jobq_table_command(); `event`
+ * may be NULL. False: it has been answered.
+ */
+bool api_command(struct api_request *request, struct jobq_command *command, uint64_t *event);
 
 /* ---- pool.c ---- */
 /*

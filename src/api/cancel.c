@@ -27,6 +27,6 @@ void api_cancel(struct api_request *request)
 		api_stored_refuse(request, rc);
 		break;
 	default:
-		api_reply_error(request, 404, "job_not_found", "Job not found");
+		api_reply_no_job(request);
 	}
 }

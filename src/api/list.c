@@ -47,22 +47,6 @@ static bool read_word(struct api_request *request, const char *name, struct list
 	return false;
 }
 
-/* False: it has been answered. */
-static bool read_number(struct api_request *request, const char *name, uint64_t least,
-			uint64_t most, uint64_t *out)
-{
-	char text[32], code[32] = "invalid_";
-	int len = api_query(request->query, name, text, sizeof(text));
-
-	if (len == -1 || (len >= 0 && jobq_text_u64(text, (size_t)len, most, out) && *out >= least))
-		return true;
-	strncat(code, name, sizeof(code) - strlen(code) - 1);
-	api_reply_error(request, 400, code,
-			"\"%s\" must be a whole number from %" PRIu64 " to %" PRIu64 ", once", name,
-			least, most);
-	return false;
-}
-
 static void add_link(struct api_request *request, const struct listing *listing, uint64_t last)
 {
 	struct jobq_buf *headers = &request->headers;
@@ -150,8 +134,8 @@ void api_list(struct api_request *request)
 	struct listing listing = {.filter = {JOBQ_STATUS_NONE, -1}};
 
 	if (!read_word(request, "status", &listing) || !read_word(request, "type", &listing) ||
-	    !read_number(request, "limit", 1, LIMIT_MAX, &listing.limit) ||
-	    !read_number(request, "after", 0, UINT64_MAX, &listing.after))
+	    !api_query_number(request, "limit", 1, LIMIT_MAX, &listing.limit) ||
+	    !api_query_number(request, "after", 0, UINT64_MAX, &listing.after))
 		return;
 	if (listing.limit > 0) {
 		send_page(request, &listing);

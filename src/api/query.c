@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "api/api.h"
@@ -57,4 +58,19 @@ int api_query(const char *query, const char *name, char *into, size_t room)
 		part += len + (part[len] == '&');
 	}
 	return value == NULL ? -1 : decode(value, value_len, into, room);
+}
+
+bool api_query_number(struct api_request *request, const char *name, uint64_t least, uint64_t most,
+		      uint64_t *out)
+{
+	char text[32], code[32] = "invalid_";
+	int len = api_query(request->query, name, text, sizeof(text));
+
+	if (len == -1 || (len >= 0 && jobq_text_u64(text, (size_t)len, most, out) && *out >= least))
+		return true;
+	strncat(code, name, sizeof(code) - strlen(code) - 1);
+	api_reply_error(request, 400, code,
+			"\"%s\" must be a whole number from %" PRIu64 " to %" PRIu64 ", once", name,
+			least, most);
+	return false;
 }

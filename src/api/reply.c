@@ -10,6 +10,7 @@ static const char *reason_of(int status)
 {
 	switch (status) {
 	case 200: return "OK";
+	case 201: return "Created";
 	case 202: return "Accepted";
 	case 304: return "Not Modified";
 	case 400: return "Bad Request";
@@ -117,6 +118,16 @@ void api_reply_unavailable(struct api_request *request, unsigned retry_after, co
 {
 	jobq_buf_addf(&request->headers, "Retry-After: %u\r\n", retry_after);
 	api_reply_error(request, 503, code, "%s", sentence);
+}
+
+void api_reply_no_job(struct api_request *request)
+{
+	api_reply_error(request, 404, "job_not_found", "Job not found");
+}
+
+void api_reply_no_webhook(struct api_request *request)
+{
+	api_reply_error(request, 404, "webhook_not_found", "Webhook not found");
 }
 
 void api_reply_begin(struct api_request *request, int status)

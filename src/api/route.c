@@ -4,7 +4,10 @@
 
 #include "api/api.h"
 
-#define ID ":id" /* stands for one path segment */
+/* A colon and a word stand for one path segment: first an id, then what is of it. */
+#define ID ":id"
+#define DELIVERY ":delivery"
+#define SEGMENTS 2
 
 static const struct route {
 	const char *method; /* GET serves HEAD too */
@@ -16,31 +19,44 @@ static const struct route {
 	{"GET", "/jobs", api_list, false},
 	{"GET", "/jobs/" ID, api_show, false},
 	{"DELETE", "/jobs/" ID, api_cancel, false},
+	{"POST", "/webhooks", api_webhooks_create, false},
+	{"GET", "/webhooks", api_webhooks_list, false},
+	{"GET", "/webhooks/" ID, api_webhooks_show, false},
+	{"PUT", "/webhooks/" ID, api_webhooks_change, false},
+	{"DELETE", "/webhooks/" ID, api_webhooks_remove, false},
+	{"POST", "/webhooks/" ID "/test", api_deliveries_ping, false},
+	{"GET", "/webhooks/" ID "/deliveries", api_deliveries_list, false},
+	{"POST", "/webhooks/" ID "/deliveries/" DELIVERY "/redeliver", api_deliveries_redeliver,
+	 false},
 	{"GET", "/healthz", api_health, true},
 };
 
-/* Whether the path has the pattern's form; `*segment` is what ID stands for. */
-static bool matches(const char *pattern, const char *path, const char **segment)
+/* Whether the path has the pattern's form; `segments` are those that words stand for. */
+static bool matches(const char *pattern, const char *path, struct jobq_text segments[SEGMENTS])
 {
-	const char *id = strstr(pattern, ID);
-
-	if (id == NULL)
-		return strcmp(pattern, path) == 0;
-	size_t head = (size_t)(id - pattern);
-	if (strncmp(pattern, path, head) != 0)
-		return false;
-	*segment = path + head;
-	size_t len = strcspn(*segment, "/");
-	return len > 0 && strcmp(id + sizeof(ID) - 1, *segment + len) == 0;
+	while (*pattern != '\0') {
+		if (*pattern == ':') {
+			size_t len = strcspn(path, "/");
+			if (len == 0)
+				return false;
+			*segments++ = (struct jobq_text){path, len};
+			path += len;
+			pattern += strcspn(pattern, "/");
+		} else if (*pattern++ != *path++) {
+			return false;
+		}
+	}
+	return *path == '\0';
 }
 
 static void refuse_method(struct api_request *request)
 {
-	const char *segment, *comma = "";
+	struct jobq_text segments[SEGMENTS];
+	const char *comma = "";
 
 	jobq_buf_adds(&request->headers, "Allow: ");
 	for (size_t i = 0; i < JOBQ_LENGTH(routes); i++) {
-		if (!matches(routes[i].pattern, request->path, &segment))
+		if (!matches(routes[i].pattern, request->path, segments))
 			continue;
 		bool get = strcmp(routes[i].method, "GET") == 0;
 		jobq_buf_addf(&request->headers, "%s%s%s", comma, routes[i].method,
@@ -52,18 +68,31 @@ static void refuse_method(struct api_request *request)
 			"This method is not allowed here; see the Allow header");
 }
 
-static void run(struct api_request *request, const struct route *route, const char *segment)
+/* Reads what the path's variable segments say. False: it has been answered. */
+static bool read_segments(struct api_request *request, const struct route *route,
+			  const struct jobq_text segments[SEGMENTS])
+{
+	request->item = segments[1];
+	if (segments[0].data == NULL ||
+	    jobq_text_u64(segments[0].data, segments[0].len, UINT64_MAX, &request->id))
+		return true;
+	if (strncmp(route->pattern, "/jobs/", strlen("/jobs/")) == 0)
+		api_reply_no_job(request);
+	else
+		api_reply_no_webhook(request);
+	return false;
+}
+
+static void run(struct api_request *request, const struct route *route,
+		const struct jobq_text segments[SEGMENTS])
 {
 	/* nginx checks the tokens; without a name it has been set up wrongly. */
 	if (!route->open && request->token_name[0] == '\0') {
 		api_reply_error(request, 401, "unauthorized", "Authentication required");
 		return;
 	}
-	if (segment != NULL &&
-	    !jobq_text_u64(segment, strcspn(segment, "/"), UINT64_MAX, &request->id)) {
-		api_reply_error(request, 404, "job_not_found", "Job not found");
+	if (!read_segments(request, route, segments))
 		return;
-	}
 	if (request->table == NULL && !route->open) {
 		api_reply_unavailable(request, 2, "supervisor_unavailable",
 				      "The supervisor has not been started yet; try again soon");
@@ -84,12 +113,12 @@ void api_route(struct api_request *request)
 	request->head = strcmp(request->method, "HEAD") == 0;
 	const char *method = request->head ? "GET" : request->method;
 	for (size_t i = 0; i < JOBQ_LENGTH(routes); i++) {
-		const char *segment = NULL;
-		if (!matches(routes[i].pattern, request->path, &segment))
+		struct jobq_text segments[SEGMENTS] = {0};
+		if (!matches(routes[i].pattern, request->path, segments))
 			continue;
 		known = true;
 		if (strcmp(routes[i].method, method) == 0) {
-			run(request, &routes[i], segment);
+			run(request, &routes[i], segments);
 			return;
 		}
 	}

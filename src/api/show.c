@@ -74,7 +74,7 @@ void api_show(struct api_request *request)
 		return;
 	int rc = jobq_table_get(request->table, request->id, &job, &bytes, &error_len, &result_len);
 	if (rc == -ENOENT) {
-		api_reply_error(request, 404, "job_not_found", "Job not found");
+		api_reply_no_job(request);
 	} else if (rc == -ENOMEM) {
 		api_reply_unavailable(request, 1, "out_of_memory", "Out of memory; try again later");
 	} else if (rc < 0) {

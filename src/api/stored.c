@@ -51,7 +51,7 @@ void api_stored_refuse(struct api_request *request, int rc)
 		break;
 	default:
 		api_reply_unavailable(request, RETRY_STORE, "storage_error",
-				      "The job could not be stored; try again later");
+				      "It could not be stored; try again later");
 	}
 }
 
