@@ -32,8 +32,8 @@ libjobq_a_SOURCES = \
 	%D%/api/deliveries.c %D%/api/gone.c \
 	%D%/api/health.c %D%/api/list.c %D%/api/listen.c %D%/api/pool.c %D%/api/prefork.c %D%/api/query.c \
 	%D%/api/reply.c %D%/api/route.c %D%/api/show.c %D%/api/submit.c \
-	%D%/api/stored.c %D%/api/table.c %D%/super/super.h %D%/super/child.c %D%/super/loop.c \
-	%D%/super/outbox.c %D%/super/outbox.h %D%/api/webhooks.c \
+	%D%/api/stored.c %D%/api/table.c %D%/api/webhooks.c \
+	%D%/super/super.h %D%/super/child.c %D%/super/loop.c %D%/super/outbox.c %D%/super/outbox.h \
 	%D%/super/recover.c %D%/super/reload.c %D%/super/writer.c \
 	%D%/slot/room.h %D%/slot/slot.h %D%/slot/batch_operations.c %D%/slot/cache_warming.c \
 	%D%/slot/confine.c %D%/slot/job.c %D%/slot/scene_preload.c %D%/slot/scenes.h \

@@ -36,6 +36,10 @@ static void refuse(struct api_request *request, enum jobq_command_verb verb, int
 	case -ENOENT:
 		refuse_missing(request, verb);
 		return;
+	case -EPERM:
+		api_reply_error(request, 409, "webhook_disabled",
+				"The webhook is disabled; enable it with PUT first");
+		return;
 	case -EDQUOT:
 		refuse_one_more(request);
 		return;

@@ -17,6 +17,7 @@ static const char *reason_of(int status)
 	case 401: return "Unauthorized";
 	case 404: return "Not Found";
 	case 405: return "Method Not Allowed";
+	case 409: return "Conflict";
 	case 413: return "Content Too Large";
 	case 422: return "Unprocessable Content";
 	case 503: return "Service Unavailable";

@@ -68,6 +68,11 @@ static void refuse_method(struct api_request *request)
 			"This method is not allowed here; see the Allow header");
 }
 
+static bool is_of_webhooks(const struct route *route)
+{
+	return strncmp(route->pattern, "/webhooks", strlen("/webhooks")) == 0;
+}
+
 /* Reads what the path's variable segments say. False: it has been answered. */
 static bool read_segments(struct api_request *request, const struct route *route,
 			  const struct jobq_text segments[SEGMENTS])
@@ -76,10 +81,10 @@ static bool read_segments(struct api_request *request, const struct route *route
 	if (segments[0].data == NULL ||
 	    jobq_text_u64(segments[0].data, segments[0].len, UINT64_MAX, &request->id))
 		return true;
-	if (strncmp(route->pattern, "/jobs/", strlen("/jobs/")) == 0)
-		api_reply_no_job(request);
-	else
+	if (is_of_webhooks(route))
 		api_reply_no_webhook(request);
+	else
+		api_reply_no_job(request);
 	return false;
 }
 
@@ -101,6 +106,11 @@ static void run(struct api_request *request, const struct route *route,
 	if (!route->open && !jobq_table_is_ready(request->table)) {
 		api_reply_unavailable(request, 1, "starting",
 				      "The jobs are being read from the store; try again soon");
+		return;
+	}
+	if (is_of_webhooks(route) && !jobq_table_webhooks_shown(request->table)) {
+		api_reply_unavailable(request, 1, "starting",
+				      "The webhooks are being read from the store; try again soon");
 		return;
 	}
 	route->handler(request);
