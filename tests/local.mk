@@ -15,9 +15,8 @@ unit_tests = \
 	tests/unit/scene/test_resolve \
 	tests/unit/slot/test_confine \
 	tests/unit/store/test_contract tests/unit/store/test_damage \
-	tests/unit/store/test_sqlite \
-	tests/unit/super/test_outbox \
-	tests/unit/table/test_durable tests/unit/table/test_hooks tests/unit/table/test_import \
+	tests/unit/store/test_sqlite tests/unit/super/test_outbox tests/unit/table/test_durable \
+	tests/unit/table/test_hooks tests/unit/table/test_import tests/unit/store/test_hooks \
 	tests/unit/table/test_kill tests/unit/table/test_share \
 	tests/unit/table/test_table
 
@@ -81,6 +80,9 @@ tests_unit_store_test_contract_LDADD = $(UNIT_LDADD)
 tests_unit_store_test_damage_SOURCES = tests/unit/store/test_damage.c tests/unit/store/fixture.h
 tests_unit_store_test_damage_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_store_test_damage_LDADD = $(UNIT_LDADD)
+tests_unit_store_test_hooks_SOURCES = tests/unit/store/test_hooks.c tests/unit/store/fixture.h
+tests_unit_store_test_hooks_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_store_test_hooks_LDADD = $(UNIT_LDADD)
 tests_unit_store_test_sqlite_SOURCES = tests/unit/store/test_sqlite.c tests/unit/store/fixture.h
 tests_unit_store_test_sqlite_CFLAGS = $(UNIT_CFLAGS) $(UNIT_FIXTURES)
 tests_unit_store_test_sqlite_LDADD = $(UNIT_LDADD)

@@ -12,11 +12,12 @@
 #include <sys/wait.h>
 
 #include "fixture.h"
+#include "jobq/store_hooks.h"
 
 #define PAGE 4096
 #define PAGE_HEAD 12  /* bytes that say what is in a page, */
 #define FILE_HEAD 112 /* also in the first, behind what the file is */
-#define NUMBERS 80    /* bytes at the end of the second page: its few rows */
+#define NUMBERS 220   /* bytes at the end of the second page: its few rows */
 #define LOG_HEAD 32   /* bytes before the first frame of a log, */
 #define FRAME_HEAD 24 /* and before the page in each frame */
 #define TRANSACTIONS 7
@@ -26,6 +27,17 @@
 static struct jobq_buf main_bytes, log_bytes;
 static struct shelf states[TRANSACTIONS];
 static struct jobq_store_meta numbers; /* as they are in the main file */
+static struct jobq_webhook webhook = {
+	.created = SOME_DAY,
+	.enabled = true,
+	.has_secret = true,
+	.url = "https://example.org/hook",
+	.events = "[\"job.*\"]",
+	.secret = "nobody else's",
+};
+#define EVENTS 12
+#define GENERATION 7 /* of the messages, and */
+#define POSITION 123456
 
 /* How far a sweep has come, in memory that is shared with the child that does it. */
 struct sweep {
@@ -58,6 +70,26 @@ static void fill(struct jobq_store *store)
 			job.result = long_text(id == 7 ? 6000 : id * 60);
 		put(store, &states[0], job);
 	}
+}
+
+/* And a webhook with deliveries, of which some have ended. */
+static void fill_hooks(struct jobq_store *store)
+{
+	struct jobq_outcome outcome = {.attempts = 1, .at = SOME_DAY, .message = "200"};
+	enum jobq_event_kind kind;
+
+	webhook.id = 0;
+	assert_int_equal(jobq_store_put_webhook(store, &webhook), 0);
+	for (uint64_t i = 1; i <= EVENTS; i++) {
+		struct jobq_event event = {.job = i, .data = long_text(i == 5 ? 6000 : i * 20)};
+		assert_int_equal(jobq_store_add_event(store, &event, &webhook.id, 1), 0);
+		assert_int_equal(event.seq, i);
+		outcome.webhook = webhook.id;
+		outcome.event = i;
+		if (i % 2 == 0)
+			assert_int_equal(jobq_store_settle(store, &outcome, &kind), 0);
+	}
+	assert_int_equal(jobq_store_set_messages(store, GENERATION, POSITION), 0);
 }
 
 /* One transaction; its number is `seq` afterwards. */
@@ -98,6 +130,7 @@ static int set_up(void **state)
 	struct jobq_store *store = open_store(path, JOBQ_STORE_WRITE);
 	assert_int_equal(jobq_store_begin(store), 0);
 	fill(store);
+	fill_hooks(store);
 	assert_int_equal(jobq_store_commit(store, false), 0);
 	assert_int_equal(jobq_store_meta(store, &numbers), 0);
 	jobq_store_close(store);
@@ -155,6 +188,81 @@ static bool look(struct jobq_store *store, const struct shelf *shelf, size_t *se
 	return rc == 0;
 }
 
+static int see_webhook(void *arg, const struct jobq_webhook *seen)
+{
+	(void)arg;
+	if (seen->id != webhook.id || !seen->enabled || seen->kinds != webhook.kinds ||
+	    strcmp(seen->url, webhook.url) != 0 || strcmp(seen->secret, webhook.secret) != 0)
+		find_wrong("the webhook is not as it was put");
+	return 0;
+}
+
+static int see_pending(void *arg, const struct jobq_pending *pending)
+{
+	uint64_t *last = arg;
+
+	if (pending->event <= *last)
+		find_wrong("a delivery comes out of turn");
+	*last = pending->event;
+	return 0;
+}
+
+static int see_delivery(void *arg, const struct jobq_delivery *delivery)
+{
+	size_t *left = arg;
+
+	(void)delivery;
+	if ((*left)-- == 0)
+		find_wrong("more deliveries than there were");
+	return 0;
+}
+
+static bool goes_well(int rc)
+{
+	judge(rc);
+	return rc == 0;
+}
+
+/* Whether all of it can be read; what the webhook is to be told is as it was put, or wrong. */
+static bool look_at_hooks(struct jobq_store *store)
+{
+	struct jobq_buf bytes = {0};
+	struct jobq_event event;
+	uint64_t last = 0, count;
+	size_t left = EVENTS;
+
+	bool good = goes_well(jobq_store_each_webhook(store, see_webhook, NULL));
+	good &= goes_well(jobq_store_each_pending(store, webhook.id, 0, SIZE_MAX, see_pending,
+						  &last));
+	good &= goes_well(jobq_store_each_delivery(store, webhook.id, see_delivery, &left));
+	good &= goes_well(jobq_store_count_pending(store, webhook.id, &count));
+	for (uint64_t i = 1; i <= EVENTS; i++) {
+		struct jobq_text data = long_text(i == 5 ? 6000 : i * 20);
+		int rc = jobq_store_event(store, i, &event, &bytes);
+		if (rc == 0 && (event.job != i || !same_text(&event.data, &data)))
+			find_wrong("an event is not as it was put");
+		good &= rc == -ENOENT ? false : goes_well(rc);
+	}
+	jobq_buf_free(&bytes);
+	return good;
+}
+
+/* Settles, and removes the webhook: an error or none, but the process goes on. */
+static int change_hooks(struct jobq_store *store)
+{
+	struct jobq_outcome outcome = {.webhook = webhook.id, .event = 3, .message = "200"};
+	enum jobq_event_kind kind;
+	int rc = jobq_store_settle(store, &outcome, &kind);
+
+	rc = rc == -ENOENT ? 0 : rc;
+	if (rc == 0)
+		rc = jobq_store_redeliver(store, webhook.id, 4);
+	rc = rc == -ENOENT ? 0 : rc;
+	if (rc == 0)
+		rc = jobq_store_remove_webhook(store, webhook.id);
+	return rc == -ENOENT ? 0 : rc;
+}
+
 /* Goes on with a store that has been opened: puts a job, and looks again. */
 static bool live_on(struct jobq_store *store)
 {
@@ -168,6 +276,8 @@ static bool live_on(struct jobq_store *store)
 		rc = jobq_store_put(store, &job);
 	if (rc == 0)
 		rc = jobq_store_expire(store, states[0].jobs[2].completed, 1, &removed);
+	if (rc == 0)
+		rc = change_hooks(store);
 	if (rc == 0)
 		rc = jobq_store_commit(store, false);
 	if (rc < 0)
@@ -187,6 +297,8 @@ static void try_main(enum jobq_store_mode mode)
 	if (rc < 0 && why.len == 0)
 		find_wrong("no reason is given");
 	bool read = rc == 0 && look(store, &states[0], &seen);
+	if (rc == 0)
+		read = look_at_hooks(store) && read;
 	if (!read || (mode == JOBQ_STORE_WRITE && !live_on(store)))
 		sweep->refused++;
 	else if (seen == states[0].count)
@@ -322,6 +434,8 @@ static void flip_numbers(size_t at)
 	struct jobq_store *store = NULL;
 	struct jobq_store_meta meta;
 	struct jobq_buf why = {0};
+	uint32_t generation;
+	uint64_t position;
 
 	flip(&main_bytes, bit);
 	forget_log();
@@ -330,9 +444,12 @@ static void flip_numbers(size_t at)
 				 &store, &why);
 	if (rc == 0)
 		rc = jobq_store_meta(store, &meta);
+	if (rc == 0)
+		rc = jobq_store_messages(store, &generation, &position);
 	if (rc < 0)
 		sweep->refused++;
-	else if (memcmp(&meta, &numbers, sizeof(meta)) == 0)
+	else if (memcmp(&meta, &numbers, sizeof(meta)) == 0 && generation == GENERATION &&
+		 position == POSITION)
 		sweep->whole++;
 	else
 		find_wrong("a number is not as it was put");
