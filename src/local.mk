@@ -35,15 +35,20 @@ libjobq_a_SOURCES = \
 	%D%/api/stored.c %D%/api/table.c %D%/api/webhooks.c \
 	%D%/super/super.h %D%/super/child.c %D%/super/loop.c %D%/super/outbox.c %D%/super/outbox.h \
 	%D%/super/recover.c %D%/super/reload.c %D%/super/writer.c \
+	%D%/hook/hook.h %D%/hook/guard.c %D%/hook/judge.c %D%/hook/listen.c \
+	%D%/hook/loop.c %D%/hook/notice.c %D%/hook/outbox.c %D%/hook/post.c \
+	%D%/hook/schedule.c %D%/hook/send.c %D%/hook/sign.c \
 	%D%/slot/room.h %D%/slot/slot.h %D%/slot/batch_operations.c %D%/slot/cache_warming.c \
 	%D%/slot/confine.c %D%/slot/job.c %D%/slot/scene_preload.c %D%/slot/scenes.h \
 	%D%/slot/slot.c %D%/slot/tell.c
 
-sbin_PROGRAMS += jobqd jobq-api
+sbin_PROGRAMS += jobqd jobq-api jobq-hook
 jobqd_SOURCES = %D%/super/main.c
 jobqd_LDADD = $(LDADD) $(SECCOMP_LIBS)
 jobq_api_SOURCES = %D%/api/main.c
 jobq_api_LDADD = $(LDADD) $(FCGI_LIBS)
+jobq_hook_SOURCES = %D%/hook/main.c
+jobq_hook_LDADD = $(LDADD) $(LIBCURL_LIBS) $(CRYPTO_LIBS)
 
 bin_PROGRAMS += jobqctl
 jobqctl_SOURCES = %D%/ctl/ctl.h %D%/ctl/backup.c %D%/ctl/cache.c %D%/ctl/fsck.c \
