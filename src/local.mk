@@ -5,7 +5,7 @@ noinst_LIBRARIES += libjobq.a
 libjobq_a_SOURCES = \
 	include/jobq/base.h include/jobq/conf.h include/jobq/conf_options.h \
 	include/jobq/event.h include/jobq/job.h include/jobq/paths.h include/jobq/table.h \
-	include/jobq/table_hooks.h include/jobq/store_hooks.h \
+	include/jobq/table_feed.h include/jobq/table_hooks.h include/jobq/store_hooks.h \
 	include/jobq/scene.h include/jobq/slot.h include/jobq/store.h \
 	%D%/base/buf.c %D%/base/clock.c %D%/base/futex.c %D%/base/log.c %D%/base/net.c \
 	%D%/base/text.c \
@@ -14,8 +14,8 @@ libjobq_a_SOURCES = \
 	%D%/job/paths.c %D%/job/rules.c %D%/job/webhook_rules.c \
 	%D%/table/table.h %D%/table/blob.c %D%/table/check.c \
 	%D%/table/durable.c \
-	%D%/table/expire.c %D%/table/hooks.h %D%/table/idem.c %D%/table/lock.c \
-	%D%/table/messages.c \
+	%D%/table/expire.c %D%/table/feed.c %D%/table/hooks.h %D%/table/idem.c \
+	%D%/table/lock.c %D%/table/messages.c \
 	%D%/table/move.c %D%/table/read.c %D%/table/record.c \
 	%D%/table/repair.c %D%/table/segment.c %D%/table/span.c \
 	%D%/table/wait.c %D%/table/webhooks.c \

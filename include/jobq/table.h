@@ -243,9 +243,9 @@ size_t jobq_table_expire(struct jobq_table *table, int64_t now);
 size_t jobq_table_trim(struct jobq_table *table);
 
 /*
- * Wakes the slots, the store's writer and whoever waits for a job that has
- * changed lately, to look again. For those who outlive a process that was killed
- * between a change and waking them.
+ * Wakes the slots, the store's writer, readers of the feed, and whoever waits
+ * for a job that has changed lately, to look again. For those who outlive a
+ * process that was killed between a change and waking them.
  */
 void jobq_table_kick(struct jobq_table *table);
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "jobq/table_feed.h"
 #include "table/hooks.h"
 
 struct check {
@@ -42,6 +43,9 @@ static void check_record(struct check *check, uint64_t id, const struct record *
 	    check->table->ring[record->changed % RING_SIZE] != id)
 		SAY(check, "job %llu: its change %llu is not in the ring\n", SHOWN(id),
 		    SHOWN(record->changed));
+	if ((state & STATE_PENDING) == 0 && record->fed != (state & STATE_VISIBLE))
+		SAY(check, "job %llu: the feed was told %llx last, not %llx\n", SHOWN(id),
+		    SHOWN(record->fed), SHOWN(state & STATE_VISIBLE));
 	if (id >= check->table->header->next_id)
 		SAY(check, "job %llu: the next id is %llu\n", SHOWN(id),
 		    SHOWN(check->table->header->next_id));
@@ -195,6 +199,16 @@ static void check_keys(struct check *check)
 	}
 }
 
+static void check_feed(struct check *check)
+{
+	const struct jobq_table *table = check->table;
+	uint64_t last = table->header->feed_seq;
+
+	for (uint64_t n = 0; n < last && n < JOBQ_FEED_LENGTH - 1; n++)
+		if (table->feed[(last - n) % JOBQ_FEED_LENGTH].seq != last - n)
+			SAY(check, "feed: change %llu is not in its place\n", SHOWN(last - n));
+}
+
 size_t jobq_table_check(struct jobq_table *table, struct jobq_buf *out)
 {
 	struct check check = {.table = table, .out = out};
@@ -204,6 +218,7 @@ size_t jobq_table_check(struct jobq_table *table, struct jobq_buf *out)
 	check_records(&check, jobs);
 	check_lists(&check, jobs);
 	check_keys(&check);
+	check_feed(&check);
 	const char *wrong = messages_wrong(table);
 	if (wrong != NULL)
 		SAY(&check, "%s\n", wrong);

@@ -198,6 +198,7 @@ void jobq_table_publish(struct jobq_table *table, const struct jobq_table_change
 	atomic_store(&header->start.durable, upto);
 	table_unlock(table);
 	atomic_store(&header->store_error, 0);
+	wake_feed(table);
 	/* A queue's head and a slot may have become free together. */
 	for (unsigned slot = 0; slot < JOBQ_SLOTS && count > 0; slot++)
 		wake_slot(table);

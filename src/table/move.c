@@ -85,6 +85,7 @@ int jobq_table_submit(struct jobq_table *table, const struct jobq_table_submit *
 	}
 	if (rc == 0 && !*replayed) {
 		wake_writer(table);
+		wake_feed(table);
 		if (record_pending(table) == 0)
 			wake_slot(table);
 	}
@@ -119,6 +120,7 @@ int jobq_table_cancel(struct jobq_table *table, uint64_t id)
 	if (rc == 0) {
 		wake_waiters(record);
 		wake_writer(table);
+		wake_feed(table);
 	}
 	return rc;
 }
@@ -174,6 +176,7 @@ int jobq_table_claim(struct jobq_table *table, unsigned slot, struct jobq_job_cl
 		table_unlock(table);
 		if (claimed) {
 			wake_writer(table);
+			wake_feed(table);
 			return 0;
 		}
 		if (tries > 0)
@@ -227,6 +230,7 @@ static int update(struct jobq_table *table, const struct jobq_job_claim *claim, 
 	table_unlock(table);
 	if (told)
 		wake_writer(table);
+	wake_feed(table);
 	return record != NULL ? 0 : -ESTALE;
 }
 
@@ -319,6 +323,7 @@ int jobq_table_finish(struct jobq_table *table, const struct jobq_job_claim *cla
 		return -ESTALE;
 	wake_waiters(record);
 	wake_writer(table);
+	wake_feed(table);
 	atomic_store(&table->header->start.slots[claim->slot].job, 0);
 	return 0;
 }
@@ -386,6 +391,7 @@ int jobq_table_settle(struct jobq_table *table, unsigned slot, const char *error
 	if (record != NULL)
 		wake_waiters(record);
 	wake_writer(table);
+	wake_feed(table);
 	if (*requeued)
 		wake_slot(table);
 	atomic_store(&entry->job, 0);

@@ -115,6 +115,7 @@ void record_fill(struct jobq_table *table, struct record *record, uint64_t id, r
 	record->key_len = (uint16_t)key_len;
 	record->key_hash = idem_hash(entry->owner.data, owner_len, entry->key.data, key_len);
 	record->changed = 0;
+	record->fed = 0;
 	record->parameters = blob;
 }
 
@@ -261,12 +262,13 @@ void record_move(struct jobq_table *table, struct record *record, state_t state,
 	state_t old = atomic_load_explicit(&record->state, memory_order_relaxed);
 
 	atomic_store_explicit(&record->state, state, memory_order_release);
-	if (((old ^ state) & STATE_PLACE) == 0)
-		return;
-	if (state_status(old) != JOBQ_STATUS_NONE)
-		record_unlist(table, record, old);
-	if (state_status(state) != JOBQ_STATUS_NONE)
-		record_enlist(table, record, state, to_head);
+	if (((old ^ state) & STATE_PLACE) != 0) {
+		if (state_status(old) != JOBQ_STATUS_NONE)
+			record_unlist(table, record, old);
+		if (state_status(state) != JOBQ_STATUS_NONE)
+			record_enlist(table, record, state, to_head);
+	}
+	feed_note(table, record);
 }
 
 /* ---- what the store has to know ------------------------------------------- */

@@ -67,6 +67,7 @@ static void restore(struct jobq_table *table, struct record *record, uint64_t id
 	if (record->changed > header->start.durable)
 		table->ring[record->changed % RING_SIZE] = id;
 	record_enlist(table, record, state, false);
+	feed_note(table, record);
 	if (record->key_len > 0 && (state & STATE_WITHDRAWN) == 0)
 		idem_link(table, record);
 	if (id >= header->next_id)

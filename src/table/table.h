@@ -2,7 +2,8 @@
  * table, inside: what lies in the shared memory, and how it stays sound.
  *
  * The segment:
- *   header | change ring | hooks | directory | span descriptors | key buckets | spans of 64 KiB
+ *   header | change ring | feed | hooks | directory | span descriptors |
+ *   key buckets | spans of 64 KiB
  *
  * A span holds 512 job records, or the blobs of one size class (parameters,
  * results), or one piece of a large blob. The directory finds a record by its
@@ -25,6 +26,12 @@
  * learns of it. What nobody may see before it is stored carries STATE_PENDING:
  * a new job is nowhere yet, a finished one still shows as running, a cancelled
  * one as queued. The writer takes the mark off when the change is stored.
+ *
+ * The feed. Each change that clients can see, as it becomes visible, gets the
+ * next number of `feed_seq` and an entry in the feed (record_move() sees to it,
+ * so that none is forgotten). The record keeps what the feed was told of it last
+ * (`fed`, a truth, written after the entry); where that is not what is shown, a
+ * rebuild tells the feed. So an entry may come twice, but none is missing.
  *
  * Locks. `lock` guards every change. Inside it there is no system call, no
  * allocation outside the segment, and no logging.
@@ -68,6 +75,9 @@ typedef uint64_t state_t;
 /* What decides about lists and masks. */
 #define STATE_PLACE (UINT64_C(15) | STATE_PENDING | STATE_WITHDRAWN)
 
+/* What the feed tells of: status, progress, attempt. */
+#define STATE_VISIBLE (UINT64_C(0xff0f) | UINT64_C(0xffffffff) << 32)
+
 static inline enum jobq_job_status state_status(state_t s) { return (enum jobq_job_status)(s & 15); }
 static inline enum jobq_job_type state_type(state_t s) { return (enum jobq_job_type)(s >> 4 & 15); }
 static inline unsigned state_progress(state_t s) { return (unsigned)(s >> 8 & 255); }
@@ -109,9 +119,22 @@ struct record {
 	uint64_t next, prev, key_next;
 	uint64_t key_hash;
 	_Atomic uint64_t changed; /* truth: number of its last change that the store must know */
-	uint64_t spare[2];
+	_Atomic uint64_t fed; /* truth: STATE_VISIBLE of what the feed was told last */
+	uint64_t spare;
 };
 _Static_assert(sizeof(struct record) == 128, "a span holds 512 records");
+
+/*
+ * A change in the feed. Written under the lock, read without it: `seq` is 0
+ * meanwhile, and its number modulo the feed's length is its place.
+ */
+struct feed_entry {
+	_Atomic uint64_t seq, id, state;
+	_Atomic int64_t created, started, completed;
+	_Atomic uint32_t version; /* the record's seq after the change */
+	uint32_t spare[3];
+};
+_Static_assert(sizeof(struct feed_entry) == 64, "a line of the cache each");
 
 /* Written under the lock; first_id and span are also read without it. */
 struct directory_entry {
@@ -193,6 +216,9 @@ struct header {
 	_Atomic uint32_t changes;     /* changes with change_seq; futex of the writer */
 	_Atomic uint32_t writer_sleeps;
 	_Atomic uint32_t store_error; /* set by the writer: an errno, or 0 */
+	_Atomic uint32_t feed_changes; /* changes with feed_seq; futex of who reads the feed */
+	_Atomic uint32_t feed_sleeps; /* set by who is about to sleep, cleared by who wakes
+					 them: nobody's death leaves it set for good */
 	_Atomic uint64_t id_limit;    /* set by the writer: ids below it may be given out */
 	/* By slot, bits as above. Written by the slot's worker only: 0 when it enters,
 	   what holds it when it is confined. Read by whoever shows it; nothing else
@@ -202,6 +228,7 @@ struct header {
 	/* Truths, under the lock. */
 	uint64_t store_id; /* the store that its changes go to; 0: none yet */
 	_Atomic uint64_t next_id;
+	_Atomic uint64_t feed_seq; /* number of the feed's last entry, written after it */
 	uint32_t watermark;     /* spans below it have had memory at some time */
 	int64_t wheel_grain;    /* microseconds a bucket; set by the owner */
 	int64_t retention;      /* microseconds; set by the owner */
@@ -226,6 +253,7 @@ struct jobq_table {
 	struct header *header;
 	size_t size;
 	_Atomic uint64_t *ring;
+	struct feed_entry *feed;
 	struct hooks *hooks; /* see hooks.h */
 	struct directory_entry *directory;
 	struct span *spans;
@@ -309,6 +337,12 @@ void record_enlist(struct jobq_table *table, struct record *record, state_t stat
 bool record_copy(const struct jobq_table *table, uint64_t id, struct record *out, uint32_t *seq);
 bool record_unchanged(const struct jobq_table *table, uint64_t id, uint32_t seq);
 void record_show(const struct record *record, struct jobq_job *job);
+
+/* ---- feed.c ---- */
+/* With the lock: tells the feed if the record shows as something else than it was told. */
+void feed_note(struct jobq_table *table, struct record *record);
+/* Wakes who waits for the feed to go on. Without the lock. */
+void wake_feed(struct jobq_table *table);
 
 /* ---- wait.c ---- */
 /* Wakes those who sleep on the record. Without the lock. */

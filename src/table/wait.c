@@ -86,6 +86,8 @@ void jobq_table_kick(struct jobq_table *table)
 	atomic_fetch_add(&header->work, 1);
 	jobq_futex_wake(&header->work, INT_MAX);
 	jobq_table_nudge_writer(table);
+	atomic_fetch_add(&header->feed_changes, 1);
+	jobq_futex_wake(&header->feed_changes, INT_MAX);
 	for (size_t at = 0; at < RING_SIZE; at += KICK_BITE) {
 		table_lock(table);
 		for (size_t i = at; i < at + KICK_BITE; i++) {

@@ -22,6 +22,7 @@
 
 #include <cmocka.h>
 
+#include "jobq/table_feed.h"
 #include "jobq/table_hooks.h"
 
 #define RESULT "{\"scenes_loaded\":1}"
@@ -101,6 +102,25 @@ static void assert_told(uint64_t id)
 
 	if (status >= 0 && (status != (int)get(id).status || status == JOBQ_STATUS_NONE))
 		assert_true(is_told(id));
+}
+
+/* What the feed says of the job last is how it shows. */
+static void assert_fed(uint64_t id)
+{
+	struct jobq_feed_entry entries[64];
+	uint64_t last = jobq_table_feed_last(table), after = last < 64 ? 0 : last - 64;
+	struct jobq_job job = get(id);
+	int n = jobq_table_feed_read(table, &after, entries, JOBQ_LENGTH(entries));
+
+	assert_int_equal(n, last < 64 ? last : 64);
+	while (n > 0 && entries[n - 1].job.id != id)
+		n--;
+	if (n == 0 || job.status == JOBQ_STATUS_NONE)
+		return;
+	assert_int_equal(entries[n - 1].job.status, job.status);
+	assert_int_equal(entries[n - 1].job.attempt, job.attempt);
+	if (job.status != JOBQ_STATUS_RUNNING || job.progress != 99) /* its end waits for the store */
+		assert_int_equal(entries[n - 1].job.progress, job.progress);
 }
 
 /* Plays the writer to the end: all that has changed is stored. Nothing without a store. */
@@ -689,8 +709,10 @@ static void kill_at_every_step(const struct operation *operation)
 		run_child(operation, steps);
 		kills++;
 		assert_sound(operation->name, steps);
+		assert_fed(subject);
 		operation->after();
 		assert_sound(operation->name, steps);
+		assert_fed(subject);
 	}
 	jobq_table_stats(table, &after);
 	kills_in_lock += after.repairs - before.repairs;
