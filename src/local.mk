@@ -29,11 +29,14 @@ libjobq_a_SOURCES = \
 	%D%/scene/resolve.c %D%/scene/tag.c %D%/scene/text.c \
 	%D%/scene/validate.c %D%/scene/value.c \
 	%D%/api/api.h %D%/api/accept.c %D%/api/body.c %D%/api/cancel.c %D%/api/command.c \
-	%D%/api/deliveries.c %D%/api/gone.c \
-	%D%/api/health.c %D%/api/list.c %D%/api/listen.c %D%/api/pool.c %D%/api/prefork.c %D%/api/query.c \
-	%D%/api/reply.c %D%/api/route.c %D%/api/show.c %D%/api/submit.c \
-	%D%/api/stored.c %D%/api/table.c %D%/api/webhooks.c \
-	%D%/super/super.h %D%/super/child.c %D%/super/loop.c %D%/super/outbox.c %D%/super/outbox.h \
+	%D%/api/deliveries.c %D%/api/events.c %D%/api/gone.c %D%/api/health.c \
+	%D%/api/list.c %D%/api/listen.c %D%/api/listener.c %D%/api/news.c \
+	%D%/api/pool.c %D%/api/prefork.c %D%/api/query.c \
+	%D%/api/reply.c %D%/api/route.c %D%/api/show.c %D%/api/sse.c \
+	%D%/api/stream.h %D%/api/stream.c %D%/api/stored.c %D%/api/submit.c \
+	%D%/api/table.c %D%/api/webhooks.c \
+	%D%/super/super.h %D%/super/child.c %D%/super/loop.c %D%/super/outbox.h \
+	%D%/super/outbox.c \
 	%D%/super/recover.c %D%/super/reload.c %D%/super/writer.c \
 	%D%/hook/hook.h %D%/hook/guard.c %D%/hook/judge.c %D%/hook/listen.c \
 	%D%/hook/loop.c %D%/hook/notice.c %D%/hook/outbox.c %D%/hook/post.c \

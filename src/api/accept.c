@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "api/api.h"
+#include "api/stream.h"
 
 #define SILENT_READ 30  /* seconds; nginx closes idle connections after 5 */
 #define SILENT_WRITE 75 /* seconds; nginx gives its own clients 60 */
@@ -63,6 +63,7 @@ static void serve(struct api_thread *self)
 	request->query = parameter(request, "QUERY_STRING");
 	request->token_name = parameter(request, "JOBQ_TOKEN_NAME");
 	request->head = false;
+	request->listener = NULL;
 	empty(&request->headers);
 	empty(&request->body);
 	request->table = api_table_take(self->conf);
@@ -80,6 +81,16 @@ static void read_rest(FCGX_Request *fcgi)
 
 	while (FCGX_GetStr(rest, sizeof(rest), fcgi->in) == (int)sizeof(rest))
 		;
+}
+
+/* libfcgi forgets the request and its connection, and sends nothing more. */
+static void hand_over(struct api_request *request)
+{
+	int fd = request->fcgi.ipcFd;
+
+	FCGX_Free(&request->fcgi, 0);
+	request->fcgi.ipcFd = -1;
+	api_stream_add(request->listener, fd);
 }
 
 void *api_accept(void *thread)
@@ -101,7 +112,11 @@ void *api_accept(void *thread)
 			continue; /* the peer closed it, fell silent, or spoke no FastCGI */
 		atomic_store(&self->state, API_BUSY);
 		serve(self);
-		read_rest(fcgi);
+		read_rest(fcgi); /* or closing the connection would take the answer away */
+		if (self->request.listener != NULL) {
+			hand_over(&self->request);
+			continue;
+		}
 		if (atomic_load(&api_stopping))
 			fcgi->keepConnection = 0;
 		FCGX_Finish_r(fcgi);

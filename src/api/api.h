@@ -7,8 +7,9 @@
  * file does the work on the table, reply.c sends the answer.
  *
  * Two pools, each with its own socket. "api" serves what is answered at once.
- * "wait" serves what may take long (?wait=, whole lists), so that plain
- * requests never queue behind it; nginx sends each request to its pool.
+ * "wait" serves what may take long (?wait=, whole lists, event streams), so
+ * that plain requests never queue behind it; nginx sends each request to its
+ * pool. Event streams hold no thread: see stream.h.
  */
 #ifndef JOBQ_API_API_H
 #define JOBQ_API_API_H
@@ -33,6 +34,8 @@ struct api_pool {
 	ino_t inode; /* of the socket's name, to see when a successor has taken it */
 };
 
+struct api_listener; /* see stream.h */
+
 /* One request. Belongs to the thread that serves it. */
 struct api_request {
 	FCGX_Request fcgi;
@@ -46,6 +49,7 @@ struct api_request {
 	_Atomic uint32_t stop; /* changes when the client has gone or the process stops */
 	struct jobq_buf headers; /* beyond the usual ones; each line ends in CRLF */
 	struct jobq_buf body;
+	struct api_listener *listener; /* takes the connection over when the request has been read */
 };
 
 /* ---- reply.c: every function sends the whole answer ---- */
@@ -93,6 +97,8 @@ void api_list(struct api_request *request);   /* GET /jobs */
 void api_show(struct api_request *request);   /* GET /jobs/:id */
 void api_cancel(struct api_request *request); /* DELETE /jobs/:id */
 void api_health(struct api_request *request); /* GET /healthz */
+void api_events(struct api_request *request); /* GET /events */
+void api_job_events(struct api_request *request); /* GET /jobs/:id/events */
 
 /* ---- webhooks.c ---- */
 void api_webhooks_create(struct api_request *request); /* POST /webhooks */

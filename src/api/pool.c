@@ -10,10 +10,11 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "api/api.h"
+#include "api/stream.h"
 
 #define STACK_BYTES (256 * 1024)
 #define SPARE_THREADS 4     /* of the pool that waits: they say 503 to one too many */
+#define SPARE_FILES 64      /* descriptors beside those of clients */
 #define ORPHAN_LOOK 250     /* milliseconds between looks for a successor */
 #define IDLE_GRACE 6000000  /* nginx closes its kept connections after 5 s */
 #define STOP_GRACE 20000000 /* then even busy threads are left behind */
@@ -110,6 +111,7 @@ static bool stop_threads(struct api_thread *threads, unsigned count)
 	unsigned left = count;
 
 	atomic_store(&api_stopping, true);
+	api_stream_stop();
 	for (; left > 0 && now < began + STOP_GRACE; now = jobq_clock_mono()) {
 		left = 0;
 		for (unsigned i = 0; i < count; i++) {
@@ -128,17 +130,40 @@ static bool stop_threads(struct api_thread *threads, unsigned count)
 	return left == 0;
 }
 
+/* Allows so many descriptors, if the system lets it. Returns how many there may be. */
+static unsigned allow_files(unsigned wanted)
+{
+	struct rlimit files = {wanted, wanted};
+
+	if (setrlimit(RLIMIT_NOFILE, &files) == 0 || getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return wanted;
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+	jobq_log(JOBQ_LOG_WARNING, "few_files", "wanted=%u limit=%llu", wanted,
+		 (unsigned long long)files.rlim_max);
+	return (unsigned)files.rlim_max;
+}
+
+/* Both for the pool that waits: who watches clients that sleep, and the event streams. */
+static bool start_watchers(const struct jobq_conf *conf, unsigned listeners)
+{
+	return api_gone_start() && api_stream_start(conf, listeners);
+}
+
 int api_pool_run(const struct jobq_conf *conf, const struct api_pool *pool, int parent)
 {
-	struct rlimit files = {pool->threads + 64, pool->threads + 64};
 	struct api_thread *threads = calloc(pool->threads, sizeof(*threads));
+	unsigned own_files = pool->threads + SPARE_FILES;
+	unsigned listeners = pool->waits ? (unsigned)conf->event_listeners : 0;
 
-	setrlimit(RLIMIT_NOFILE, &files);
+	unsigned files = allow_files(own_files + listeners);
+	if (files < own_files + listeners)
+		listeners = files > own_files ? files - own_files : 0;
 	long_most = pool->threads - (pool->waits ? SPARE_THREADS : (pool->threads + 1) / 2);
 	if (threads == NULL || FCGX_Init() != 0)
 		return EX_OSERR;
 	int signals = open_signals();
-	if (signals < 0 || (pool->waits && !api_gone_start()) ||
+	if (signals < 0 || (pool->waits && !start_watchers(conf, listeners)) ||
 	    !start_threads(conf, pool, threads)) {
 		jobq_log(JOBQ_LOG_ERROR, "worker_not_started", "pool=%s msg=\"%s\"", pool->name,
 			 strerror(errno));
@@ -147,6 +172,8 @@ int api_pool_run(const struct jobq_conf *conf, const struct api_pool *pool, int 
 	jobq_log(JOBQ_LOG_INFO, "worker_started", "pool=%s threads=%u", pool->name, pool->threads);
 	await_end(pool, signals, parent);
 	bool clean = stop_threads(threads, pool->threads);
+	if (clean && pool->waits)
+		api_stream_end();
 	jobq_log(clean ? JOBQ_LOG_INFO : JOBQ_LOG_WARNING, "worker_stopped",
 		 "pool=%s clean=%s", pool->name, clean ? "yes" : "no");
 	if (!clean)

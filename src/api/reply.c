@@ -12,6 +12,7 @@ static const char *reason_of(int status)
 	case 200: return "OK";
 	case 201: return "Created";
 	case 202: return "Accepted";
+	case 204: return "No Content";
 	case 304: return "Not Modified";
 	case 400: return "Bad Request";
 	case 401: return "Unauthorized";
@@ -23,6 +24,11 @@ static const char *reason_of(int status)
 	case 503: return "Service Unavailable";
 	default: return "Internal Server Error";
 	}
+}
+
+static bool has_body(int status)
+{
+	return status != 204 && status != 304;
 }
 
 static bool put(struct api_request *request, const char *bytes, size_t len)
@@ -42,10 +48,10 @@ static void put_head(struct api_request *request, int status, bool with_length)
 	char head[160];
 	int len = snprintf(head, sizeof(head), "Status: %d %s\r\n", status, reason_of(status));
 
-	if (status != 304)
+	if (has_body(status))
 		len += snprintf(head + len, sizeof(head) - (size_t)len,
 				"Content-Type: application/json\r\n");
-	if (with_length && status != 304)
+	if (with_length && has_body(status))
 		len += snprintf(head + len, sizeof(head) - (size_t)len, "Content-Length: %zu\r\n",
 				request->body.len);
 	put(request, head, (size_t)len);
@@ -75,7 +81,7 @@ void api_reply(struct api_request *request, int status)
 		status = 503;
 	}
 	put_head(request, status, true);
-	if (!request->head && status != 304)
+	if (!request->head && has_body(status))
 		put(request, request->body.data, request->body.len);
 }
 

@@ -19,6 +19,8 @@ static const struct route {
 	{"GET", "/jobs", api_list, false},
 	{"GET", "/jobs/" ID, api_show, false},
 	{"DELETE", "/jobs/" ID, api_cancel, false},
+	{"GET", "/jobs/" ID "/events", api_job_events, false},
+	{"GET", "/events", api_events, false},
 	{"POST", "/webhooks", api_webhooks_create, false},
 	{"GET", "/webhooks", api_webhooks_list, false},
 	{"GET", "/webhooks/" ID, api_webhooks_show, false},
