@@ -5,7 +5,7 @@
  * and then stays as one of the webhook's last JOBQ_WEBHOOK_HISTORY. An event is kept as long as a
  * delivery of it is. Errors as in jobq/store.h; what changes something is
  * between jobq_store_begin() and jobq_store_commit(), where what reads sees it at once.
- * A `visit` does not call, with the same handle, the function that calls it.
+ * A `visit` changes nothing, and does not call the function that calls it (with its handle).
  */
 #ifndef JOBQ_STORE_HOOKS_H
 #define JOBQ_STORE_HOOKS_H
