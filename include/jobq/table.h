@@ -326,6 +326,7 @@ struct jobq_table_stats {
 	uint64_t repairs; /* how often a lock holder died */
 	uint64_t changes, durable; /* number of the last change, and of the last stored */
 	int store_error;           /* an errno that keeps changes from being stored, or 0 */
+	uint64_t outbox;	   /* deliveries to webhooks that wait */
 	unsigned slots_busy;
 	bool draining, ready;
 };

@@ -153,6 +153,8 @@ void jobq_table_unset_webhook(struct jobq_table *table, uint64_t id);
 void jobq_table_add_delivery(struct jobq_table *table, uint64_t webhook,
 			     const struct jobq_delivery *delivery);
 void jobq_table_drop_delivery(struct jobq_table *table, uint64_t webhook, uint64_t event);
+/* How many deliveries wait in the store, for jobq_table_stats(). */
+void jobq_table_tell_outbox(struct jobq_table *table, uint64_t waiting);
 /* Tells hook; see jobq_table_outbox_added(). */
 void jobq_table_ring_outbox(struct jobq_table *table, bool changed);
 

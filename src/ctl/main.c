@@ -53,11 +53,12 @@ static int show(const struct jobq_conf *conf, char *const *words)
 		printf("%s %llu\n", jobq_job_status_name((enum jobq_job_status)status),
 		       (unsigned long long)stats.jobs[status]);
 	printf("next_id %llu\nbytes_max %llu\nbytes_committed %llu\nbytes_free %llu\n"
-	       "repairs %llu\nchanges %llu\nstored %llu\nstore_error %d\n",
+	       "repairs %llu\nchanges %llu\nstored %llu\nstore_error %d\noutbox %llu\n",
 	       (unsigned long long)stats.next_id, (unsigned long long)stats.bytes_max,
 	       (unsigned long long)stats.bytes_committed, (unsigned long long)stats.bytes_free,
 	       (unsigned long long)stats.repairs, (unsigned long long)stats.changes,
-	       (unsigned long long)stats.durable, stats.store_error);
+	       (unsigned long long)stats.durable, stats.store_error,
+	       (unsigned long long)stats.outbox);
 	jobq_table_detach(table);
 	return 0;
 }

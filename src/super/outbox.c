@@ -229,7 +229,8 @@ static int create(struct super_outbox *outbox, struct jobq_webhook *webhook)
 	return rc;
 }
 
-static void update(struct outbox_hook *hook, const struct jobq_command *command)
+static int update(struct super_outbox *outbox, struct outbox_hook *hook,
+		  const struct jobq_command *command)
 {
 	struct jobq_webhook fresh = command->webhook, *webhook = &hook->webhook;
 
@@ -241,8 +242,12 @@ static void update(struct outbox_hook *hook, const struct jobq_command *command)
 		fresh.has_secret = webhook->has_secret;
 		memcpy(fresh.secret, webhook->secret, sizeof(fresh.secret));
 	}
-	*webhook = fresh;
-	hook->dirty = true;
+	int rc = jobq_store_put_webhook(outbox->store, &fresh);
+	if (rc == 0) {
+		*webhook = fresh;
+		hook->dirty = true;
+	}
+	return rc;
 }
 
 static int remove_hook(struct super_outbox *outbox, struct outbox_hook *hook)
@@ -299,8 +304,7 @@ static int carry_out(struct super_outbox *outbox, struct jobq_command *command, 
 		return -ENOENT;
 	switch (command->verb) {
 	case JOBQ_COMMAND_UPDATE:
-		update(hook, command);
-		return 0;
+		return update(outbox, hook, command);
 	case JOBQ_COMMAND_REMOVE:
 		return remove_hook(outbox, hook);
 	case JOBQ_COMMAND_PING:
@@ -314,7 +318,7 @@ static int carry_out(struct super_outbox *outbox, struct jobq_command *command, 
 /* Those that the client made; all others are the store's. */
 static bool is_answer(int rc)
 {
-	return rc == 0 || rc == -ENOENT || rc == -EDQUOT || rc == -EPERM;
+	return rc == 0 || rc == -ENOENT || rc == -EDQUOT || rc == -EPERM || rc == -EINVAL;
 }
 
 static int run_command(struct super_outbox *outbox, const struct jobq_message *message)
@@ -383,6 +387,11 @@ int super_outbox_take(struct super_outbox *outbox)
 					     &outbox->message, &damaged))
 			break;
 		rc = do_message(outbox, &message);
+		if (rc == -EINVAL) { /* or it would stand in everybody's way for ever */
+			jobq_log(JOBQ_LOG_ERROR, "message_refused",
+				 "kind=%d msg=\"the store takes no such thing\"", (int)message.kind);
+			rc = 0;
+		}
 	}
 	if (damaged)
 		jobq_log(JOBQ_LOG_ERROR, "messages_damaged",
@@ -401,6 +410,15 @@ int super_outbox_finish(struct super_outbox *outbox)
 		rc = jobq_store_set_messages(outbox->store, jobq_table_generation(outbox->table),
 					     outbox->position);
 	return rc;
+}
+
+static void tell_waiting(const struct super_outbox *outbox)
+{
+	uint64_t waiting = 0;
+
+	for (size_t i = 0; i < outbox->count; i++)
+		waiting += outbox->hooks[i].waiting;
+	jobq_table_tell_outbox(outbox->table, waiting);
 }
 
 void super_outbox_committed(struct super_outbox *outbox)
@@ -424,6 +442,7 @@ void super_outbox_committed(struct super_outbox *outbox)
 	if (outbox->position != jobq_table_handled(table))
 		jobq_table_messages_handled(table, outbox->position, outbox->verdicts,
 					    outbox->verdict_count);
+	tell_waiting(outbox);
 	if (outbox->added || outbox->changed)
 		jobq_table_ring_outbox(table, outbox->changed);
 	begin(outbox);
@@ -493,8 +512,8 @@ static void recall(struct super_outbox *outbox)
 		for (size_t i = 0; i < count; i++)
 			if (were[i].webhook.id == webhook.id)
 				memcpy(webhook.secret, were[i].webhook.secret, sizeof(webhook.secret));
-		if (webhook.has_secret && webhook.secret[0] == '\0' && webhook.enabled) {
-			webhook.enabled = false;
+		if (webhook.has_secret && webhook.secret[0] == '\0') {
+			webhook.has_secret = webhook.enabled = false;
 			jobq_log(JOBQ_LOG_ERROR, "webhook_disabled",
 				 "webhook=%" PRIu64 " msg=\"its secret was lost with the store: "
 				 "set it again, and enable it\"", webhook.id);
@@ -540,6 +559,7 @@ int super_outbox_load(struct super_outbox *outbox, struct jobq_store *store, boo
 	if (rc == 0)
 		rc = show(outbox);
 	count_wanted(outbox);
+	tell_waiting(outbox);
 	outbox->stale = rc < 0;
 	begin(outbox);
 	jobq_table_ring_outbox(outbox->table, true);

@@ -46,6 +46,7 @@ struct hooks {
 	_Atomic uint32_t added;	 /* futex of hook */
 	_Atomic uint32_t changed;
 	_Atomic uint32_t shown; /* the lists are what the store has */
+	_Atomic uint64_t waiting; /* deliveries that the store has, for who looks after it */
 
 	uint32_t changing;
 	uint32_t verdict_count; /* given so far; wraps */

@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-#include "table/table.h"
+#include "table/hooks.h"
 
 const char table_no_memory[] = "the job table had no memory left for the result";
 
@@ -207,5 +207,6 @@ void jobq_table_stats(struct jobq_table *table, struct jobq_table_stats *out)
 	out->changes = header->start.change_seq;
 	out->durable = header->start.durable;
 	out->store_error = (int)header->store_error;
+	out->outbox = atomic_load(&table->hooks->waiting);
 	table_unlock(table);
 }

@@ -212,6 +212,11 @@ int jobq_table_await_outbox(struct jobq_table *table, uint32_t seen, int64_t dea
 	return jobq_futex_wait2(&table->hooks->added, seen, stop, stop_seen, deadline);
 }
 
+void jobq_table_tell_outbox(struct jobq_table *table, uint64_t waiting)
+{
+	atomic_store(&table->hooks->waiting, waiting);
+}
+
 void jobq_table_ring_outbox(struct jobq_table *table, bool changed)
 {
 	if (changed)

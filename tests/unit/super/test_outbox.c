@@ -219,6 +219,7 @@ static void update_keeps_the_secret_or_changes_it(void **state)
 	assert_false(shown_webhook(id).enabled);
 	assert_string_equal(outbox.hooks[0].webhook.secret, "secret");
 	change.keep_secret = false;
+	change.webhook.has_secret = false;
 	assert_int_equal(command(&change, &event), 0);
 	assert_false(shown_webhook(id).has_secret);
 	assert_string_equal(outbox.hooks[0].webhook.secret, "");
@@ -354,6 +355,7 @@ static void new_store_gets_the_webhooks_of_the_old(void **state)
 		/* One that this writer does not know the secret of must not go out unsigned. */
 		assert_string_equal(writer->hooks[0].webhook.secret, known == 1 ? "secret" : "");
 		assert_int_equal(shown_webhook(kept).enabled, known == 1);
+		assert_int_equal(shown_webhook(kept).has_secret, known == 1);
 	}
 }
 
