@@ -171,5 +171,5 @@ tests_bench_scenes_SOURCES = tests/bench/scenes.c
 tests_bench_scenes_LDFLAGS = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 # File by file: a folder is also copied from the build directory, with programs.
 EXTRA_DIST += \
-	%D%/bench/durable.py %D%/bench/harness.py %D%/bench/load.lua %D%/bench/run \
+	%D%/bench/durable.py %D%/bench/harness.py %D%/bench/hooks.py %D%/bench/load.lua %D%/bench/receiver.py %D%/bench/run \
 	%D%/bench/scenes.py %D%/bench/sections.py

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import durable
+import hooks
 import scenes
 from harness import (Bench, Front, children, interleaved, make_project, median_of, median_ratio,
                      program, run_program, start_empty, status_field, switches)
@@ -328,4 +329,6 @@ def measure(args):
             behind_nginx(stack, project, report, args)
         with contextlib.ExitStack() as stack:
             durable.measure(stack, project, report, args)
+        if "hooks" in args.section:
+            hooks.measure(project, report, args)
     return report
