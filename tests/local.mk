@@ -8,6 +8,8 @@ LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) \
 unit_tests = \
 	tests/unit/base/test_log tests/unit/base/test_net tests/unit/base/test_text \
 	tests/unit/conf/test_conf \
+	tests/unit/hook/test_guard tests/unit/hook/test_notice \
+	tests/unit/hook/test_schedule tests/unit/hook/test_sign \
 	tests/unit/job/test_event tests/unit/job/test_job tests/unit/job/test_paths \
 	tests/unit/job/test_rules tests/unit/job/test_webhook_rules \
 	tests/unit/scene/test_cache tests/unit/scene/test_lexer \
@@ -43,6 +45,18 @@ tests_unit_base_test_text_LDADD = $(UNIT_LDADD)
 tests_unit_conf_test_conf_SOURCES = tests/unit/conf/test_conf.c
 tests_unit_conf_test_conf_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_conf_test_conf_LDADD = $(UNIT_LDADD)
+tests_unit_hook_test_guard_SOURCES = tests/unit/hook/test_guard.c
+tests_unit_hook_test_guard_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_hook_test_guard_LDADD = $(UNIT_LDADD)
+tests_unit_hook_test_notice_SOURCES = tests/unit/hook/test_notice.c
+tests_unit_hook_test_notice_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_hook_test_notice_LDADD = $(UNIT_LDADD)
+tests_unit_hook_test_schedule_SOURCES = tests/unit/hook/test_schedule.c
+tests_unit_hook_test_schedule_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_hook_test_schedule_LDADD = $(UNIT_LDADD)
+tests_unit_hook_test_sign_SOURCES = tests/unit/hook/test_sign.c
+tests_unit_hook_test_sign_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_hook_test_sign_LDADD = $(UNIT_LDADD) $(CRYPTO_LIBS)
 tests_unit_job_test_event_SOURCES = tests/unit/job/test_event.c
 tests_unit_job_test_event_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_job_test_event_LDADD = $(UNIT_LDADD)
@@ -117,12 +131,15 @@ tests_unit_table_test_table_LDADD = $(UNIT_LDADD)
 # --enable-sanitizer=fuzzer-no-link,...).
 
 fuzz_targets = \
-	tests/fuzz/fuzz_conf tests/fuzz/fuzz_request tests/fuzz/fuzz_rules \
-	tests/fuzz/fuzz_scene tests/fuzz/fuzz_uid tests/fuzz/fuzz_webhook
+	tests/fuzz/fuzz_conf tests/fuzz/fuzz_notice tests/fuzz/fuzz_request \
+	tests/fuzz/fuzz_rules tests/fuzz/fuzz_scene tests/fuzz/fuzz_uid \
+	tests/fuzz/fuzz_webhook
 EXTRA_PROGRAMS += $(fuzz_targets)
 FUZZ_FLAGS = -fsanitize=fuzzer
 tests_fuzz_fuzz_conf_SOURCES = tests/fuzz/fuzz_conf.c
 tests_fuzz_fuzz_conf_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_notice_SOURCES = tests/fuzz/fuzz_notice.c
+tests_fuzz_fuzz_notice_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_request_SOURCES = tests/fuzz/fuzz_request.c
 tests_fuzz_fuzz_request_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_request_LDADD = $(LDADD) $(FCGI_LIBS)
@@ -148,7 +165,7 @@ tests_crash_powercut_so_LDFLAGS = -shared
 tests_crash_powercut_so_LDADD =
 
 EXTRA_DIST += \
-	%D%/run %D%/api %D%/crash %D%/fixtures %D%/fuzz/scene.dict %D%/scene/corpus.py \
+	%D%/run %D%/api %D%/crash %D%/fixtures %D%/fuzz/notice.dict %D%/fuzz/scene.dict %D%/scene/corpus.py \
 	%D%/scene/differential.py %D%/scene/grammar.py %D%/scene/tree_sitter.c \
 	%D%/support %D%/tree
 CLEANFILES += $(EXTRA_PROGRAMS)
