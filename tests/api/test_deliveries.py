@@ -274,7 +274,7 @@ def test_four_attempts_after_1_5_and_15_seconds(service, receiver, certificate, 
 
 
 def test_a_retry_that_succeeds_is_a_success(service, receiver):
-    receiver.script("/", [answer(500), reset, answer(204)])
+    receiver.script("/", [answer(500, {"Connection": "close"}), reset, answer(204)])
     webhook = create(service, receiver.url(), secret=SECRET)
     delivery = ping(service, webhook)
     arrived = receiver.wait(3, 30)
@@ -284,6 +284,18 @@ def test_a_retry_that_succeeds_is_a_success(service, receiver):
     one, = ended(service, webhook)
     assert one["success"] is True and one["attempts"] == 3 and "204" in one["message"]
     assert webhook_of(service, webhook)["failure_count"] == 0
+
+
+def test_a_kept_connection_that_has_gone_costs_no_attempt(service, receiver):
+    webhook = create(service, receiver.url())
+    ping(service, webhook)
+    ended(service, webhook)
+    receiver.script("/", [reset])
+    delivery = ping(service, webhook)
+    _, lost, again = receiver.wait(3)
+    assert lost.connection == 0 and again.connection == 1 and again.at - lost.at < 0.9
+    assert lost.delivery == again.delivery == delivery and again.attempt == 1
+    assert ended(service, webhook, 2)[0]["attempts"] == 1
 
 
 def test_a_receiver_with_the_right_certificate_is_reached(service, certificate):
@@ -493,7 +505,7 @@ def test_loopback_and_private_addresses_are_closed_by_default(own_service, recei
             assert one["success"] is False, url
             # What the resolver does not take for an address is none.
             assert re.search("allow|public|resolve", one["message"], re.I), (url, one["message"])
-            if re.search(r"//(127\.0\.0\.1|\[|localhost|10\.|192\.|169\.)", url):
+            if re.search(r"//(127\.0\.0\.1[:/]|\[|localhost[:/]|10\.|192\.|169\.)", url):
                 assert re.search("allow|public", one["message"], re.I), (url, one["message"])
         assert not receiver.of() and receiver.connections == 0
         assert not receiver6.of() and receiver6.connections == 0
