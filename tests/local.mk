@@ -165,8 +165,8 @@ tests_crash_powercut_so_LDFLAGS = -shared
 tests_crash_powercut_so_LDADD =
 
 EXTRA_DIST += \
-	%D%/run %D%/api %D%/crash %D%/fixtures %D%/fuzz/notice.dict %D%/fuzz/scene.dict %D%/scene/corpus.py \
-	%D%/scene/differential.py %D%/scene/grammar.py %D%/scene/tree_sitter.c \
+	%D%/run %D%/api %D%/crash %D%/fixtures %D%/fuzz/notice.dict %D%/fuzz/scene.dict \
+	%D%/fuzz/webhook.dict %D%/scene/corpus.py %D%/scene/differential.py %D%/scene/grammar.py %D%/scene/tree_sitter.c \
 	%D%/support %D%/tree
 CLEANFILES += $(EXTRA_PROGRAMS)
 
