@@ -191,7 +191,8 @@ def test_refusals_name_the_member(service, members, code, pointer):
 
 @pytest.mark.parametrize("body,code,pointer", [
     ({}, "invalid_url", "/url"), ({"url": URL}, "invalid_events", "/events"),
-    ({"events": ["*"]}, "invalid_url", "/url"), ({**GOOD, "secret": ""}, "invalid_secret", "/secret"),
+    ({"events": ["*"]}, "invalid_url", "/url"),
+    ({**GOOD, "secret": ""}, "invalid_secret", "/secret"),
 ])
 def test_what_a_new_one_needs(service, body, code, pointer):
     assert assert_error(service.post("/webhooks", body), 400, code)["details"]["pointer"] == pointer
@@ -256,8 +257,9 @@ def test_what_is_no_webhook_is_404(service, webhook):
     assert_error(put(service, webhook, enabled=True), 404, "webhook_not_found", "Webhook not found")
 
 
-@pytest.mark.parametrize("path", ["/webhooks/", "/webhooks/1/", "/webhooks/1/x", "/webhooks/1/tests",
-                                  "/webhooks/1/deliveries/1-1", "/webhooks/1/deliveries/redeliver",
+@pytest.mark.parametrize("path", ["/webhooks/", "/webhooks/1/", "/webhooks/1/x",
+                                  "/webhooks/1/tests", "/webhooks/1/deliveries/1-1",
+                                  "/webhooks/1/deliveries/redeliver",
                                   "/webhooks/1/deliveries/1-1/redeliver/x", "/webhooksx",
                                   "/webhooks//test", "/webhooks/1/deliveries//redeliver"])
 def test_other_addresses_are_nowhere(service, path):
@@ -430,6 +432,18 @@ def test_redeliver_sends_the_same_event_again(service):
         assert first.event["data"] == second.event["data"] and second.attempt == 1
         wait_until(lambda: history(service, webhook)["total"] == 1 and
                    history(service, webhook)["deliveries"][0]["success"])
+
+
+def test_a_disabled_one_is_sent_nothing(service):
+    with Receiver() as receiver:
+        webhook = create(service, url=receiver.url())
+        delivery = service.request("POST", f"/webhooks/{webhook}/test").json()["delivery_id"]
+        wait_until(lambda: history(service, webhook)["total"] == 1)
+        assert put(service, webhook, enabled=False).status_code == 200
+        for path in ("test", f"deliveries/{delivery}/redeliver"):
+            assert_error(service.request("POST", f"/webhooks/{webhook}/{path}"), 409,
+                         "webhook_disabled")
+        assert len(receiver.of()) == 1
 
 
 # ---- secrets ---------------------------------------------------------------------------
