@@ -33,6 +33,8 @@ struct request {
 	struct curl_slist *headers;
 	struct jobq_buf body;
 	uint64_t webhook, event;
+	unsigned attempt;
+	size_t sent; /* of the body */
 	size_t head_bytes, answer_bytes;
 	bool cut;	/* the answer was longer than anybody wants to read */
 	bool connected; /* some address was allowed */
@@ -101,6 +103,30 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 	}
 	request->connected = true;
 	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
+static size_t give_body(char *into, size_t size, size_t count, void *arg)
+{
+	struct request *request = arg;
+	size_t len = request->body.len - request->sent;
+
+	if (len > size * count)
+		len = size * count;
+	memcpy(into, request->body.data + request->sent, len);
+	request->sent += len;
+	return len;
+}
+
+/*
+ * curl would send a request again, by itself, when a kept connection ends before the
+ * answer. Who gets it could not tell that from two attempts, so it is one that failed.
+ */
+static int rewind_body(void *arg, curl_off_t offset, int origin)
+{
+	(void)arg;
+	(void)offset;
+	(void)origin;
+	return CURL_SEEKFUNC_FAIL;
 }
 
 static size_t take_head(char *bytes, size_t size, size_t count, void *arg)
@@ -175,7 +201,7 @@ static bool sign(struct request *request, const char *secret, const char *id, in
 }
 
 static bool write_headers(struct request *request, const struct jobq_webhook *webhook,
-			  const struct jobq_event *event, unsigned attempt)
+			  const struct jobq_event *event)
 {
 	char id[JOBQ_DELIVERY_ID];
 	int64_t timestamp = jobq_clock_wall() / 1000000;
@@ -186,7 +212,7 @@ static bool write_headers(struct request *request, const struct jobq_webhook *we
 	       add_header(request, "Content-Type", "application/json") &&
 	       add_header(request, "X-Webhook-Event", jobq_event_name(event->kind)) &&
 	       add_number(request, "X-Webhook-ID", (int64_t)webhook->id) &&
-	       add_number(request, "X-Webhook-Attempt", attempt) &&
+	       add_number(request, "X-Webhook-Attempt", request->attempt) &&
 	       add_header(request, "webhook-id", id) &&
 	       add_number(request, "webhook-timestamp", timestamp) &&
 	       (!webhook->has_secret || sign(request, webhook->secret, id, timestamp));
@@ -200,10 +226,10 @@ static long ca_seconds(const struct hook_sender *sender)
 	return seconds < CA_SECONDS ? (long)seconds : CA_SECONDS;
 }
 
-/* Whether a kept connection may be from before a renewal. */
-static bool kept_are_old(const struct hook_sender *sender)
+/* Not on a kept connection, which may be from before a renewal, or be what failed last time. */
+static bool needs_fresh(const struct request *request)
 {
-	return ca_seconds(sender) <= KEPT_SECONDS + HOOK_TIMEOUT;
+	return request->attempt > 1 || ca_seconds(request->sender) <= KEPT_SECONDS + HOOK_TIMEOUT;
 }
 
 static bool set_up_network(CURL *easy, struct request *request)
@@ -223,7 +249,7 @@ static bool set_up_network(CURL *easy, struct request *request)
 	       curl_easy_setopt(easy, CURLOPT_TIMEOUT, (long)HOOK_TIMEOUT) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)KEPT_SECONDS) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)kept_are_old(sender)) ==
+	       curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)needs_fresh(request)) ==
 		       CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) ==
 		       CURLE_OK &&
@@ -246,7 +272,9 @@ static bool set_up(CURL *easy, struct request *request, const char *url)
 	       curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->headers) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)request->body.len) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body.data) == CURLE_OK &&
+	       curl_easy_setopt(easy, CURLOPT_READFUNCTION, give_body) == CURLE_OK &&
+	       curl_easy_setopt(easy, CURLOPT_READDATA, request) == CURLE_OK &&
+	       curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, rewind_body) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_head) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_HEADERDATA, request) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body) == CURLE_OK &&
@@ -264,9 +292,10 @@ bool hook_sender_start(struct hook_sender *sender, const struct jobq_webhook *we
 	request->sender = sender;
 	request->webhook = webhook->id;
 	request->event = event->seq;
+	request->attempt = attempt;
 	request->easy = curl_easy_init();
 	if (request->easy == NULL || !write_body(request, event) ||
-	    !write_headers(request, webhook, event, attempt) ||
+	    !write_headers(request, webhook, event) ||
 	    !set_up(request->easy, request, webhook->url) ||
 	    curl_multi_add_handle(sender->multi, request->easy) != CURLM_OK) {
 		free_request(request);
@@ -342,6 +371,7 @@ static void say_error(char *into, size_t room, const struct request *request, CU
 		snprintf(into, room, "connection closed without an answer");
 		break;
 	case CURLE_SEND_ERROR:
+	case CURLE_SEND_FAIL_REWIND:
 	case CURLE_RECV_ERROR:
 	case CURLE_PARTIAL_FILE:
 		snprintf(into, room, "connection broke off");

@@ -12,8 +12,9 @@ import pytest
 from conftest import quick_job, slow_job
 from service import ROOT, Service, alive, children, free_port, program, wait_until
 
-PROGRAMS = ["jobqd", "jobq-api", "jobqctl"]
-DAEMONS = ["jobqd", "jobq-api"]
+PROGRAMS = ["jobqd", "jobq-api", "jobq-hook", "jobqctl"]
+DAEMONS = ["jobqd", "jobq-api", "jobq-hook"]
+RUNNING = ["nginx", *DAEMONS]
 OPTIONS = re.findall(r'^\tX\((\w+), (\w+), "([^"]*)", (\d+), (\d+),',
                      (ROOT / "include/jobq/conf_options.h").read_text(), re.M)
 NUMBERS = [(kind, name, int(least), int(most)) for kind, name, _, least, most in OPTIONS
@@ -343,7 +344,8 @@ def test_second_start_on_a_state_carries_on(quick):
     job = service.wait_job(job_id)
     service.stop()
     assert not list((service.state / "run").glob("*.pid"))
-    assert not any((service.state / "run" / name).exists() for name in ("api.sock", "wait.sock"))
+    assert not any((service.state / "run" / name).exists()
+                   for name in ("api.sock", "wait.sock", "notice.sock"))
     service.start()
     assert service.token == token
     assert service.job(job_id) == job, "the result can still be read"
@@ -354,7 +356,7 @@ def test_second_start_on_a_state_carries_on(quick):
 def test_quickstart_stops_all_of_it(quick, number):
     service = quick()
     pids = service.left_over()
-    assert len(pids) >= 3 + 3 + 3 + 2, "parents, slots, api workers, nginx's workers"
+    assert len(pids) >= 4 + 3 + 3 + 2, "the four, slots, api workers, nginx's workers"
     service.process.send_signal(number)
     assert service.process.wait(60) == 0
     wait_until(lambda: not any(alive(pid) for pid in pids), 15)
@@ -362,14 +364,13 @@ def test_quickstart_stops_all_of_it(quick, number):
 
 
 def test_quickstart_starts_again_what_dies(quick):
-    """Each of the three; pid files name who lives, and nothing of the dead one stays."""
+    """Each of the four; pid files name who lives, and nothing of the dead one stays."""
     service = quick()
     job_id = sample_job(service)
     job = service.wait_job(job_id)
-    for name in ("jobqd", "jobq-api", "nginx"):
+    for name in RUNNING:
         for _ in range(2):
-            others = {other: service.pid(other) for other in ("jobqd", "jobq-api", "nginx")
-                      if other != name}
+            others = {other: service.pid(other) for other in RUNNING if other != name}
             old = service.pid(name)
             family = [old, *(children(old) if name != "jobqd" else [])]
             os.kill(old, signal.SIGKILL)
@@ -387,7 +388,7 @@ def test_quickstart_starts_again_what_dies(quick):
 
 
 @pytest.mark.parametrize("names", [("jobqd", "jobq-api"), ("jobq-api", "nginx"),
-                                   ("nginx", "jobq-api", "jobqd")], ids="+".join)
+                                   ("jobqd", "jobq-hook"), tuple(RUNNING)], ids="+".join)
 def test_quickstart_starts_again_what_dies_together(quick, names):
     service = quick()
     for _ in range(3):
@@ -400,7 +401,7 @@ def test_quickstart_starts_again_what_dies_together(quick, names):
     assert service.wait_job(sample_job(service))["status"] == "completed"
 
 
-@pytest.mark.parametrize("name", ["jobqd", "jobq-api", "nginx"])
+@pytest.mark.parametrize("name", RUNNING)
 def test_quickstart_stops_what_the_dead_have_left(quick, name):
     """Stopped before it has started again what was killed: children of that live on."""
     service = quick()
@@ -417,7 +418,7 @@ def test_start_after_a_quickstart_that_was_killed(quick):
     job_id = sample_job(service)
     job = service.wait_job(job_id)
     left = set(service.left_over()) - {service.process.pid}
-    old = {name: service.pid(name) for name in ("nginx", "jobq-api", "jobqd")}
+    old = {name: service.pid(name) for name in RUNNING}
     service.process.kill()
     service.process.wait()
     assert service.get("/healthz").status_code == 200, "they serve on without it"
@@ -436,11 +437,11 @@ def test_pid_file_of_somebody_else_kills_nobody(quick):
     service = quick()
     service.stop()
     with subprocess.Popen(["sleep", "600"]) as bystander:
-        for name in ("nginx", "jobq-api", "jobqd"):
+        for name in RUNNING:
             (service.state / "run" / f"{name}.pid").write_text(f"{bystander.pid}\n")
         service.start()
         assert bystander.poll() is None
-        assert all(service.pid(name) != bystander.pid for name in ("nginx", "jobq-api", "jobqd"))
+        assert all(service.pid(name) != bystander.pid for name in RUNNING)
         bystander.kill()
 
 
@@ -505,7 +506,7 @@ def test_config_with_an_error_names_the_line(tmp_path):
 
 # ---- logs ------------------------------------------------------------------------
 
-EVENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (jobqd|jobq-api)\[\d+\] "
+EVENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (jobqd|jobq-api|jobq-hook)\[\d+\] "
                    r"level=(error|warning|info|debug) event=[a-z_]+( .*)?")
 FORGED = "2026-01-01T00:00:00.000Z jobqd[1] level=error event=forged"
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from service import ROOT, Service, alive, children, role, wait_until  # noqa: E402
 
 READY = 90  # seconds; a busy machine is slow
-NAMES = ("jobqd", "jobq-api", "nginx")
+NAMES = ("jobqd", "jobq-api", "jobq-hook", "nginx")
 SMALL = """[gd_scene load_steps=2 format=3]
 
 [ext_resource type="Script" path="res://thing.gd" id="1_s"]
@@ -86,7 +86,7 @@ def kill_all(pids):
 
 
 class Daemons(Service):
-    """`settings` are -o options of both daemons; `preload` and `environment` are jobqd's."""
+    """`settings` are -o options of all daemons; `preload` and `environment` are jobqd's."""
 
     def __init__(self, preload=None, environment=None, settings=(), **arguments):
         super().__init__(**arguments)
@@ -157,7 +157,7 @@ class Daemons(Service):
     def stop(self):
         """Ends it as quickstart would."""
         for name, number in (("nginx", signal.SIGQUIT), ("jobq-api", signal.SIGTERM),
-                             ("jobqd", signal.SIGTERM)):
+                             ("jobq-hook", signal.SIGTERM), ("jobqd", signal.SIGTERM)):
             process = self.running.pop(name, None)
             if process is None or process.poll() is not None:
                 continue

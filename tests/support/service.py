@@ -24,6 +24,7 @@ from pathlib import Path
 import requests
 
 ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = ("nginx", "jobq-api", "jobq-hook", "jobqd")  # what quickstart keeps running
 READY = 90  # seconds; sanitizers and a busy machine are slow
 os.environ.setdefault("LSAN_OPTIONS", f"suppressions={ROOT}/tests/support/lsan.supp:"
                                       "print_suppressions=0")
@@ -202,7 +203,7 @@ class Service:
     def crash(self):
         """Kills all of it at once."""
         process, self.process = self.process, None
-        parents = [process.pid] + [self.pid(name) for name in ("nginx", "jobq-api", "jobqd")]
+        parents = [process.pid] + [self.pid(name) for name in PROGRAMS]
         freeze(*parents)  # or they start again what dies
         pids = self.left_over()
         for pid in [process.pid, *pids]:
@@ -247,7 +248,7 @@ class Service:
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     def pid(self, name):
-        """Of nginx, jobq-api or jobqd, once there is a live one."""
+        """Of one of PROGRAMS, once there is a live one."""
         def read():
             try:
                 pid = int((self.state / "run" / f"{name}.pid").read_text())
