@@ -64,11 +64,24 @@ static bool look_at_job(struct api_request *request, const struct api_listener *
 	return true;
 }
 
+/* Nobody listens for long to a table that another one has replaced. False: answered. */
+static bool find_table(struct api_request *request)
+{
+	api_table_owned(request); /* changes to the one that stands there now */
+	if (request->table != NULL && jobq_table_is_ready(request->table))
+		return true;
+	api_reply_unavailable(request, 1, "starting",
+			      "The jobs are being read from the store; try again soon");
+	return false;
+}
+
 static void listen_to(struct api_request *request, uint64_t job)
 {
 	struct api_listener wanted = {.job = job, .fd = -1};
 	struct api_listener *listener;
 
+	if (!find_table(request))
+		return;
 	find_place(request, &wanted);
 	if (job != 0 && !look_at_job(request, &wanted))
 		return;
