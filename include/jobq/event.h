@@ -132,14 +132,19 @@ bool jobq_event_delivery_of(const char *text, size_t len, uint64_t *webhook, uin
  */
 const char *jobq_event_url_malformed(const char *url, size_t len);
 
+/* What a request says of a webhook. */
+#define JOBQ_GIVEN_URL 1u
+#define JOBQ_GIVEN_EVENTS 2u
+#define JOBQ_GIVEN_SECRET 4u /* also that there is to be none */
+#define JOBQ_GIVEN_ENABLED 8u
+
 /*
  * Reads the body of a request that creates a webhook (`create`: it must have an
- * address and events) or changes the one that `webhook` is: members that are
- * not given stay as they are. Returns true, and `*secret_given` says whether the
- * secret is to be that of `webhook`, which may be none; or false with `why`
+ * address and events) or changes one: what is not given stays in `webhook` as it
+ * is. Returns true with a set of JOBQ_GIVEN_... in *given; or false with `why`
  * filled. The secret is in nothing else that is left behind.
  */
 bool jobq_webhook_rules(const char *body, size_t len, bool create, struct jobq_webhook *webhook,
-			bool *secret_given, struct jobq_refusal *why);
+			unsigned *given, struct jobq_refusal *why);
 
 #endif

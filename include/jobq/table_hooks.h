@@ -43,7 +43,7 @@ uint64_t jobq_table_handled(const struct jobq_table *table);
 
 enum jobq_command_verb {
 	JOBQ_COMMAND_CREATE,
-	JOBQ_COMMAND_UPDATE, /* all of `webhook` but its numbers; and its secret, unless kept */
+	JOBQ_COMMAND_UPDATE, /* what is `given` of `webhook` */
 	JOBQ_COMMAND_REMOVE,
 	JOBQ_COMMAND_PING,
 	JOBQ_COMMAND_REDELIVER, /* the event with this seq, which the history has */
@@ -51,7 +51,7 @@ enum jobq_command_verb {
 
 struct jobq_command {
 	enum jobq_command_verb verb;
-	bool keep_secret;	     /* UPDATE: the one that it has stays */
+	unsigned given;		     /* UPDATE: JOBQ_GIVEN_... */
 	uint64_t event;		     /* REDELIVER */
 	struct jobq_webhook webhook; /* its id for all but CREATE */
 };

@@ -54,16 +54,15 @@ static bool read_webhook(struct api_request *request, struct jobq_command *comma
 {
 	struct jobq_buf body = {0};
 	struct jobq_refusal why = {0};
-	bool create = command->verb == JOBQ_COMMAND_CREATE, secret_given;
+	bool create = command->verb == JOBQ_COMMAND_CREATE;
 
 	bool ok = api_body(request, &body);
 	if (ok) {
 		ok = jobq_webhook_rules(body.data != NULL ? body.data : "", body.len, create,
-					&command->webhook, &secret_given, &why);
+					&command->webhook, &command->given, &why);
 		if (!ok)
 			api_reply_refusal(request, 400, &why);
 	}
-	command->keep_secret = ok && !create && !secret_given;
 	if (body.data != NULL)
 		explicit_bzero(body.data, body.len);
 	jobq_buf_free(&body);
@@ -106,9 +105,10 @@ void api_webhooks_show(struct api_request *request)
 
 void api_webhooks_change(struct api_request *request)
 {
-	struct jobq_command command = {.verb = JOBQ_COMMAND_UPDATE};
+	struct jobq_command command = {.verb = JOBQ_COMMAND_UPDATE, .webhook.id = request->id};
+	struct jobq_webhook now;
 
-	if (jobq_table_webhook(request->table, request->id, &command.webhook) < 0)
+	if (jobq_table_webhook(request->table, request->id, &now) < 0)
 		api_reply_no_webhook(request);
 	else if (read_webhook(request, &command) && api_command(request, &command, NULL))
 		answer_webhook(request, &command.webhook);

@@ -144,7 +144,7 @@ static bool check_secret(const json_t *value, bool create, struct jobq_webhook *
 	return true;
 }
 
-static bool check(json_t *root, bool create, struct jobq_webhook *webhook, bool *secret_given,
+static bool check(json_t *root, bool create, struct jobq_webhook *webhook, unsigned *given,
 		  struct jobq_refusal *why)
 {
 	static const char *const members[] = {"url", "events", "secret", "enabled", NULL};
@@ -153,7 +153,9 @@ static bool check(json_t *root, bool create, struct jobq_webhook *webhook, bool 
 	const json_t *secret = json_object_get(root, "secret");
 	const json_t *enabled = json_object_get(root, "enabled");
 
-	*secret_given = secret != NULL;
+	*given = (url != NULL ? JOBQ_GIVEN_URL : 0) | (events != NULL ? JOBQ_GIVEN_EVENTS : 0) |
+		 (secret != NULL ? JOBQ_GIVEN_SECRET : 0) |
+		 (enabled != NULL ? JOBQ_GIVEN_ENABLED : 0);
 	if (!job_only_members(root, "", members, why))
 		return false;
 	if ((create || url != NULL) && !check_url(url, webhook, why))
@@ -180,13 +182,13 @@ static void wipe_secret(json_t *root)
 }
 
 bool jobq_webhook_rules(const char *body, size_t len, bool create, struct jobq_webhook *webhook,
-			bool *secret_given, struct jobq_refusal *why)
+			unsigned *given, struct jobq_refusal *why)
 {
 	json_t *root = job_parse(body, len, why);
 
 	if (root == NULL)
 		return false;
-	bool ok = check(root, create, webhook, secret_given, why);
+	bool ok = check(root, create, webhook, given, why);
 	wipe_secret(root);
 	json_decref(root);
 	if (!ok)

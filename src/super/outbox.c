@@ -232,21 +232,25 @@ static int create(struct super_outbox *outbox, struct jobq_webhook *webhook)
 static int update(struct super_outbox *outbox, struct outbox_hook *hook,
 		  const struct jobq_command *command)
 {
-	struct jobq_webhook fresh = command->webhook, *webhook = &hook->webhook;
+	const struct jobq_webhook *said = &command->webhook;
+	struct jobq_webhook fresh = hook->webhook;
 
-	fresh.created = webhook->created;
-	fresh.delivery_count = webhook->delivery_count;
-	fresh.failure_count = webhook->failure_count;
-	fresh.last_delivery = webhook->last_delivery;
-	if (command->keep_secret) {
-		fresh.has_secret = webhook->has_secret;
-		memcpy(fresh.secret, webhook->secret, sizeof(fresh.secret));
+	if ((command->given & JOBQ_GIVEN_URL) != 0)
+		memcpy(fresh.url, said->url, sizeof(fresh.url));
+	if ((command->given & JOBQ_GIVEN_EVENTS) != 0)
+		memcpy(fresh.events, said->events, sizeof(fresh.events));
+	if ((command->given & JOBQ_GIVEN_ENABLED) != 0)
+		fresh.enabled = said->enabled;
+	if ((command->given & JOBQ_GIVEN_SECRET) != 0) {
+		fresh.has_secret = said->has_secret;
+		memcpy(fresh.secret, said->secret, sizeof(fresh.secret));
 	}
-	int rc = jobq_store_put_webhook(outbox->store, &fresh);
+	int rc = jobq_store_put_webhook(outbox->store, &fresh); /* finds the kinds, too */
 	if (rc == 0) {
-		*webhook = fresh;
+		hook->webhook = fresh;
 		hook->dirty = true;
 	}
+	explicit_bzero(&fresh, sizeof(fresh));
 	return rc;
 }
 

@@ -47,10 +47,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct jobq_webhook webhook = {.events = "[]"};
 	struct jobq_refusal why = {0};
-	bool secret_given, create = size > 0 && data[0] == '{';
+	unsigned given;
+	bool create = size > 0 && data[0] == '{';
 	const char *body = (const char *)data;
 
-	if (jobq_webhook_rules(body, size, create, &webhook, &secret_given, &why)) {
+	if (jobq_webhook_rules(body, size, create, &webhook, &given, &why)) {
 		check_accepted(&webhook, create);
 	} else {
 		json_t *answer = json_pack("{s:s, s:s}", "error", why.error, "pointer",

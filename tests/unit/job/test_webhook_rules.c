@@ -18,12 +18,12 @@
 
 static struct jobq_webhook webhook;
 static struct jobq_refusal why;
-static bool secret_given;
+static unsigned given;
 
 static bool accepts(const char *body, size_t len, bool create)
 {
 	why = (struct jobq_refusal){0};
-	return jobq_webhook_rules(body, len, create, &webhook, &secret_given, &why);
+	return jobq_webhook_rules(body, len, create, &webhook, &given, &why);
 }
 
 static void assert_accepted(const char *body, bool create)
@@ -65,9 +65,9 @@ static void good_bodies_pass(void **state)
 	assert_int_equal(webhook.kinds, JOBQ_EVENT_BIT(JOBQ_EVENT_SCENE_LOADED) |
 						JOBQ_EVENT_BIT(JOBQ_EVENT_SCENE_VALIDATED));
 	assert_string_equal(webhook.secret, "webhook_secret");
-	assert_true(webhook.has_secret && secret_given && webhook.enabled);
+	assert_true(webhook.has_secret && (given & JOBQ_GIVEN_SECRET) != 0 && webhook.enabled);
 	assert_created("{\"enabled\":false,\"events\":[\"*\"],\"url\":\"http://a\"}");
-	assert_false(webhook.enabled || webhook.has_secret || secret_given);
+	assert_false(webhook.enabled || webhook.has_secret || (given & JOBQ_GIVEN_SECRET) != 0);
 	assert_created(WITH_SECRET("null"));
 	assert_false(webhook.has_secret);
 }
@@ -245,7 +245,7 @@ static void what_is_not_given_stays(void **state)
 	assert_created("{\"url\":\"http://a/\",\"events\":[\"ping\"],\"enabled\":false}");
 	webhook.has_secret = true; /* one read from the table has it, but does not show it */
 	assert_accepted("{}", false);
-	assert_false(secret_given || webhook.enabled);
+	assert_false((given & JOBQ_GIVEN_SECRET) != 0 || webhook.enabled);
 	assert_true(webhook.has_secret);
 	assert_string_equal(webhook.url, "http://a/");
 	assert_accepted("{\"url\":\"https://b/\"}", false);
@@ -255,7 +255,7 @@ static void what_is_not_given_stays(void **state)
 	assert_string_equal(webhook.events, "[\"job.*\"]");
 	assert_true(webhook.enabled && !(webhook.kinds & JOBQ_EVENT_BIT(JOBQ_EVENT_PING)));
 	assert_accepted("{\"secret\":\"new\"}", false);
-	assert_true(secret_given && webhook.has_secret);
+	assert_true((given & JOBQ_GIVEN_SECRET) != 0 && webhook.has_secret);
 	assert_string_equal(webhook.secret, "new");
 }
 
@@ -266,7 +266,7 @@ static void secrets_are_taken_away(void **state)
 	for (size_t i = 0; i < JOBQ_LENGTH(bodies); i++) {
 		webhook = (struct jobq_webhook){.has_secret = true, .secret = "old"};
 		assert_accepted(bodies[i], false);
-		assert_true(secret_given);
+		assert_true((given & JOBQ_GIVEN_SECRET) != 0);
 		assert_false(webhook.has_secret);
 		assert_string_equal(webhook.secret, "");
 	}

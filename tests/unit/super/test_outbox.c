@@ -210,18 +210,21 @@ static void limit_of_webhooks(void **state)
 static void update_keeps_the_secret_or_changes_it(void **state)
 {
 	uint64_t id = create("ping"), event;
-	struct jobq_command change = {.verb = JOBQ_COMMAND_UPDATE, .keep_secret = true,
-				      .webhook = {.id = id, .url = "http://b/", .events = "[\"*\"]"}};
+	struct jobq_command change = {.verb = JOBQ_COMMAND_UPDATE, .given = JOBQ_GIVEN_URL,
+				      .webhook = {.id = id, .url = "http://b/"}};
 	(void)state;
 	assert_int_equal(command(&change, &event), 0);
 	assert_string_equal(shown_webhook(id).url, "http://b/");
 	assert_true(shown_webhook(id).has_secret);
-	assert_false(shown_webhook(id).enabled);
+	assert_true(shown_webhook(id).enabled);
+	assert_string_equal(shown_webhook(id).events, "[\"ping\"]");
 	assert_string_equal(outbox.hooks[0].webhook.secret, "secret");
-	change.keep_secret = false;
-	change.webhook.has_secret = false;
+	change.given = JOBQ_GIVEN_SECRET | JOBQ_GIVEN_ENABLED;
+	change.webhook = (struct jobq_webhook){.id = id};
 	assert_int_equal(command(&change, &event), 0);
 	assert_false(shown_webhook(id).has_secret);
+	assert_false(shown_webhook(id).enabled);
+	assert_string_equal(shown_webhook(id).url, "http://b/");
 	assert_string_equal(outbox.hooks[0].webhook.secret, "");
 }
 
