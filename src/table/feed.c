@@ -16,7 +16,9 @@ static struct feed_entry *entry_of(const struct jobq_table *table, uint64_t seq)
 
 /* ---- writing --------------------------------------------------------------- */
 
-#define SET(field, value) atomic_store_explicit(&entry->field, value, memory_order_relaxed)
+/* Released and acquired each: who sees a field of the new change sees that `seq` is not the old. */
+#define SET(field, value) atomic_store_explicit(&entry->field, value, memory_order_release)
+#define GET(field) atomic_load_explicit(&entry->field, memory_order_acquire)
 
 /* With the lock. Whoever dies in here has changed nothing: `feed_seq` comes last. */
 static void append(struct jobq_table *table, const struct record *record)
@@ -26,14 +28,13 @@ static void append(struct jobq_table *table, const struct record *record)
 	struct feed_entry *entry = entry_of(table, seq);
 
 	SET(seq, 0); /* no reader takes it for the one that it was */
-	atomic_thread_fence(memory_order_release);
 	SET(id, record->id);
 	SET(state, record->state);
 	SET(created, record->created);
 	SET(started, record->started);
 	SET(completed, record->completed);
 	SET(version, (record->seq + 1) & ~1u); /* what it is when the change has ended */
-	atomic_store_explicit(&entry->seq, seq, memory_order_release);
+	SET(seq, seq);
 	atomic_store(&header->feed_seq, seq);
 	atomic_fetch_add(&header->feed_changes, 1);
 }
@@ -66,15 +67,13 @@ uint64_t jobq_table_feed_last(const struct jobq_table *table)
 	return atomic_load(&table->header->feed_seq);
 }
 
-#define GET(field) atomic_load_explicit(&entry->field, memory_order_relaxed)
-
 /* False: it has been, or is being, overwritten. */
 static bool copy_entry(const struct jobq_table *table, uint64_t seq, struct jobq_feed_entry *out)
 {
 	const struct feed_entry *entry = entry_of(table, seq);
 	struct record record = {0};
 
-	if (atomic_load_explicit(&entry->seq, memory_order_acquire) != seq)
+	if (GET(seq) != seq)
 		return false;
 	record.id = GET(id);
 	record.state = GET(state);
@@ -82,7 +81,6 @@ static bool copy_entry(const struct jobq_table *table, uint64_t seq, struct jobq
 	record.started = GET(started);
 	record.completed = GET(completed);
 	record.seq = GET(version);
-	atomic_thread_fence(memory_order_acquire);
 	if (GET(seq) != seq)
 		return false;
 	out->seq = seq;

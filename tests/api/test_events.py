@@ -146,6 +146,11 @@ def private_memory(*pids):
         r"^Private_\w+:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M))
 
 
+def sanitized(pid):
+    """Sanitizers keep what has been freed for long."""
+    return re.search(r"lib[at]san", Path(f"/proc/{pid}/maps").read_text())
+
+
 # ---- what comes ------------------------------------------------------------------
 
 
@@ -421,7 +426,7 @@ def test_two_thousand_listeners(own_service):
         print(f"2000 listeners: {grown / MEBIBYTE:.1f} MiB in jobq-api, "
               f"{grown_nginx / MEBIBYTE:.1f} MiB in nginx; all told within {took * 1000:.0f} ms; "
               f"slowest plain request {slowest * 1000:.0f} ms")
-        assert grown < 64 * MEBIBYTE
+        assert grown < 64 * MEBIBYTE or sanitized(worker)
         assert grown_nginx < 256 * MEBIBYTE
         assert service.job(job_id)["status"] == "completed"
     wait_until(lambda: service.connections("wait") == 0, 20, "nobody's listening any more")
@@ -451,7 +456,7 @@ def test_silence_and_slowness(own_service):
         for stream in slow[:3]:
             assert stream.rest() is not None
         print(f"20 slow listeners: {peak / MEBIBYTE:.1f} MiB")
-        assert peak < 64 * MEBIBYTE
+        assert peak < 64 * MEBIBYTE or sanitized(worker)
         assert service.get("/jobs?limit=1").status_code == 200
         assert alive(worker)
 
