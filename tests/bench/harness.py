@@ -150,7 +150,8 @@ class Front:
         return text
 
     def server(self, name):
-        text = self.template("jobq-server.conf")
+        text = self.template("jobq-server.conf").replace(f"{self.model.state}/log/",
+                                                         f"{self.state}/log/")
         if name == "nginx":
             # Of the content handlers none returns a fixed text, so this is answered
             # in the rewrite phase, which ends before limit_req is looked at.
