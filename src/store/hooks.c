@@ -37,7 +37,7 @@ uint64_t store_webhook_sum(const struct jobq_webhook *webhook)
 
 uint64_t store_event_sum(const struct jobq_event *event)
 {
-	uint64_t sum = store_mix(0, (uint64_t)event->kind);
+	uint64_t sum = store_mix(store_mix(0, event->seq), (uint64_t)event->kind);
 
 	sum = store_mix(store_mix(sum, event->job), (uint64_t)event->at);
 	return store_mix_text(sum, &event->data);

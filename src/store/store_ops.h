@@ -68,7 +68,7 @@ uint64_t store_mix_text(uint64_t sum, const struct jobq_text *text);
 uint64_t store_sum(const struct jobq_entry *entry);
 uint64_t store_meta_sum(const struct jobq_store_meta *meta);
 uint64_t store_webhook_sum(const struct jobq_webhook *webhook);
-uint64_t store_event_sum(const struct jobq_event *event); /* without its seq */
+uint64_t store_event_sum(const struct jobq_event *event);
 uint64_t store_messages_sum(uint32_t generation, uint64_t position);
 
 /* What a webhook's `events` stand for. False: it is no array of names and patterns. */

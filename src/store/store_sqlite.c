@@ -49,8 +49,9 @@ static const char *const statements[STATEMENTS] = {
 			      "(" SOME_OF_WEBHOOK ")",
 	[EACH_WEBHOOK] = "SELECT id, created, enabled, delivery_count, failure_count, "
 			 "last_delivery, url, events, secret, sum FROM webhooks ORDER BY id",
-	[ADD_EVENT] = "INSERT INTO events (kind, job, at, refs, sum, data) "
-		      "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+	[NEXT_EVENT] = "SELECT seq + 1 FROM sqlite_sequence WHERE name = 'events'",
+	[ADD_EVENT] = "INSERT INTO events (seq, kind, job, at, refs, sum, data) "
+		      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
 	[DROP_EVENT] = "DELETE FROM events WHERE seq = ?1 AND refs <= 1",
 	[RELEASE_EVENT] = "UPDATE events SET refs = refs - 1 WHERE seq = ?1",
 	[EVENT] = "SELECT kind, job, at, sum, data FROM events WHERE seq = ?1",

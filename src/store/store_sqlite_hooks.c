@@ -196,20 +196,25 @@ static int sqlite_add_event(struct jobq_store *base, struct jobq_event *event,
 			    const uint64_t *webhooks, size_t count)
 {
 	struct sqlite_store *self = self_of(base);
-	sqlite3_stmt *run = store_sqlite_statement(self, ADD_EVENT);
+	int64_t seq = 1;
+	/* The number that SQLite would give it: needed before, for the sum. */
+	int rc = ask(self, NEXT_EVENT, &seq, NULL, 0);
 
-	if (run != NULL) {
-		sqlite3_bind_text(run, 1, jobq_event_name(event->kind), -1, SQLITE_STATIC);
-		sqlite3_bind_int64(run, 2, (sqlite3_int64)event->job);
-		sqlite3_bind_int64(run, 3, event->at);
-		sqlite3_bind_int64(run, 4, (sqlite3_int64)count);
-		sqlite3_bind_int64(run, 5, (sqlite3_int64)store_event_sum(event));
-		store_sqlite_bind_text(run, 6, &event->data);
-	}
-	int rc = store_sqlite_step(self, run);
+	if (rc >= 0 && seq <= 0)
+		rc = -EUCLEAN;
 	if (rc < 0)
 		return rc;
-	event->seq = (uint64_t)sqlite3_last_insert_rowid(self->db);
+	event->seq = (uint64_t)seq;
+	sqlite3_stmt *run = with(self, ADD_EVENT, NUMBERS(event->seq));
+	if (run != NULL) {
+		sqlite3_bind_text(run, 2, jobq_event_name(event->kind), -1, SQLITE_STATIC);
+		sqlite3_bind_int64(run, 3, (sqlite3_int64)event->job);
+		sqlite3_bind_int64(run, 4, event->at);
+		sqlite3_bind_int64(run, 5, (sqlite3_int64)count);
+		sqlite3_bind_int64(run, 6, (sqlite3_int64)store_event_sum(event));
+		store_sqlite_bind_text(run, 7, &event->data);
+	}
+	rc = store_sqlite_step(self, run);
 	for (size_t i = 0; i < count && rc >= 0; i++)
 		rc = change(self, ADD_DELIVERY, NUMBERS(webhooks[i], event->seq));
 	return rc < 0 ? rc : 0;

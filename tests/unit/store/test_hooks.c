@@ -719,6 +719,7 @@ static void damage_is_noticed(void **state)
 		"UPDATE events SET data = '{ }' WHERE seq = 1",
 		"UPDATE events SET job = 71 WHERE seq = 1",
 		"UPDATE events SET at = 0 WHERE seq = 1",
+		"DELETE FROM events WHERE seq = 1; UPDATE events SET seq = 1 WHERE seq = 2",
 		"DELETE FROM events WHERE seq = 2",
 		"DELETE FROM events WHERE seq = 3",
 		"UPDATE deliveries SET attempts = -1 WHERE event = 1",
