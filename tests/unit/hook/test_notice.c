@@ -46,8 +46,8 @@ static void other_lines_are_not(void **state)
 		HEAD "{\"status\":401,\"client\":\"a\",\"request\":\"b\",\"token\":\"c\"}",
 		HEAD "{\"status\":\"401\",\"client\":\"a\",\"request\":\"b\"}",
 		HEAD "{\"status\":\"401\",\"client\":\"a\",\"request\":\"b\\u0000\",\"token\":\"c\"}",
-		"<190>Nov 24 05:13:04 other: {\"status\":\"401\",\"client\":\"a\","
-		"\"request\":\"b\",\"token\":\"c\"}",
+		("<190>Nov 24 05:13:04 other: {\"status\":\"401\",\"client\":\"a\","
+		 "\"request\":\"b\",\"token\":\"c\"}"),
 	};
 	char line[256];
 
