@@ -159,7 +159,16 @@ static bool have_table(struct hook *hook)
 	return hook->ready;
 }
 
-/* ---- signals -------------------------------------------------------------- */
+/* ---- configuration -------------------------------------------------------- */
+
+/* Said once, here: else it would be told of each delivery only. */
+static void check_ca(const struct jobq_conf *conf)
+{
+	if (conf->webhook_ca[0] != '\0' && access(conf->webhook_ca, R_OK) < 0)
+		jobq_log(JOBQ_LOG_ERROR, "webhook_ca_unreadable",
+			 "path=\"%s\" msg=\"%s: nothing can be sent by https\"", conf->webhook_ca,
+			 strerror(errno));
+}
 
 /* What differs and cannot be changed while it runs, or NULL. */
 static const char *needs_restart(const struct jobq_conf *now, const struct jobq_conf *fresh)
@@ -187,6 +196,7 @@ static void reload(struct hook *hook)
 		*hook->conf = fresh;
 		jobq_log_open("jobq-hook", fresh.log_level);
 		jobq_log(JOBQ_LOG_INFO, "reloaded", "file=\"%s\"", args->file);
+		check_ca(&fresh);
 	} else {
 		jobq_log(JOBQ_LOG_ERROR, "reload_refused", "msg=\"%s\"",
 			 why != NULL ? why : "out of memory");
@@ -194,6 +204,8 @@ static void reload(struct hook *hook)
 	}
 	jobq_buf_free(&errors);
 }
+
+/* ---- signals -------------------------------------------------------------- */
 
 static void take_signals(struct hook *hook)
 {
@@ -317,6 +329,7 @@ int hook_main(struct jobq_conf *conf, const struct jobq_conf_args *args)
 	}
 	jobq_log(JOBQ_LOG_INFO, "started", "version=%s table=%s store=\"%s\"", PACKAGE_VERSION,
 		 conf->table_name, conf->store);
+	check_ca(conf);
 	while (!hook.stopping) {
 		int64_t next = turn(&hook);
 		if (!hook.stopping)

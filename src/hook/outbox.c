@@ -324,11 +324,15 @@ static void tell(const struct jobq_outcome *outcome)
 		[JOBQ_OUTCOME_FAILED] = "delivery_failed",
 		[JOBQ_OUTCOME_GONE] = "webhook_gone",
 	};
-	bool ended_badly = outcome->verdict == JOBQ_OUTCOME_FAILED ||
-			   outcome->verdict == JOBQ_OUTCOME_GONE;
+	static const enum jobq_log_level levels[] = {
+		[JOBQ_OUTCOME_DELIVERED] = JOBQ_LOG_DEBUG,
+		[JOBQ_OUTCOME_RETRY] = JOBQ_LOG_DEBUG,
+		[JOBQ_OUTCOME_FAILED] = JOBQ_LOG_INFO,
+		[JOBQ_OUTCOME_GONE] = JOBQ_LOG_WARNING,
+	};
 	char quoted[2 * JOBQ_DELIVERY_MESSAGE];
 
-	jobq_log(ended_badly ? JOBQ_LOG_WARNING : JOBQ_LOG_DEBUG, names[outcome->verdict],
+	jobq_log(levels[outcome->verdict], names[outcome->verdict],
 		 "webhook=%llu event_seq=%llu attempt=%u msg=\"%s\"",
 		 (unsigned long long)outcome->webhook, (unsigned long long)outcome->event,
 		 outcome->attempts, jobq_log_quote(quoted, sizeof(quoted), outcome->message));
