@@ -1,10 +1,10 @@
-/* Query strings and path patterns. The first byte chooses; a zero byte divides. */
+/* Query strings, path patterns and places in event streams. The first byte chooses; a zero byte divides. */
 #include "config.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/api.h"
+#include "api/stream.h"
 #include "jobq/paths.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -16,7 +16,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (text == NULL || size == 0)
 		goto out;
 	memcpy(text, data + 1, size - 1);
-	if (data[0] % 2 == 0) {
+	if (data[0] % 4 == 2) {
+		uint64_t seq = 0;
+		if (api_sse_id(text, 0xdeadbeef, &seq) && strncmp(text, "deadbeef-", 9) != 0)
+			abort();
+	} else if (data[0] % 2 == 0) {
 		int len = api_query(text, "wait", value, sizeof(value));
 		if (len >= (int)sizeof(value) || (len >= 0 && value[len] != '\0'))
 			abort();
