@@ -7,6 +7,8 @@
 #define SECOND 1000000.0
 #define BAR_LEAST 8 /* columns of a bar that is worth it */
 #define BAR_MOST 40
+#define RIGHT 30 /* columns of what stands right of a bar: "  100%  1234/s  23:59:59 left" */
+#define PERCENT 5
 
 /* ---- how fast ------------------------------------------------------------------- */
 
@@ -115,9 +117,9 @@ static void add_right(struct jobq_buf *out, const struct ctl_bar *bar, unsigned 
 		ctl_bar_duration(&left, bar->left);
 		jobq_buf_adds(&left, " left");
 	}
-	if (columns >= 4 + 2 + 9 && rate.len > 0)
+	if (columns >= RIGHT && rate.len > 0)
 		jobq_buf_addf(out, "  %7s", rate.data);
-	if (columns >= 4 + 2 + 9 + 2 + 13 && left.len > 0)
+	if (columns >= RIGHT && left.len > 0)
 		jobq_buf_addf(out, "  %s", left.data);
 	if (bar->note != NULL && bar->note[0] != '\0') {
 		jobq_buf_adds(out, "  ");
@@ -127,61 +129,52 @@ static void add_right(struct jobq_buf *out, const struct ctl_bar *bar, unsigned 
 	jobq_buf_free(&left);
 }
 
-/* Not within a character. */
-static size_t cut(const struct jobq_buf *text, size_t columns)
+/* Adds what has room in so many columns, cut between characters; returns how many it took. */
+static unsigned add_cut(struct jobq_buf *out, const struct jobq_buf *text, unsigned columns)
 {
-	size_t at = 0, width = 0;
+	unsigned width = 0;
+	size_t at = 0;
 
-	while (at < text->len) {
-		size_t next = at + 1;
-		while (next < text->len && ((unsigned char)text->data[next] & 0xc0) == 0x80)
-			next++;
-		if (width == columns)
-			break;
+	while (at < text->len && width < columns) {
+		at++;
+		while (at < text->len && ((unsigned char)text->data[at] & 0xc0) == 0x80)
+			at++;
 		width++;
-		at = next;
 	}
-	return at;
+	if (at > 0)
+		jobq_buf_add(out, text->data, at);
+	return width;
 }
 
-static void add_cut(struct jobq_buf *out, const struct jobq_buf *text, unsigned columns)
+/* As much of a bar as there are columns for, which may be none. */
+static unsigned bar_width(const struct ctl_bar *bar, unsigned rest)
 {
-	if (text->len > 0)
-		jobq_buf_add(out, text->data, cut(text, columns));
+	if (!bar->running || rest < PERCENT + BAR_LEAST)
+		return 0;
+	unsigned width = rest - (rest >= RIGHT + BAR_LEAST ? RIGHT : PERCENT);
+	return width < BAR_MOST ? width : BAR_MOST;
 }
 
-void ctl_bar_line(struct jobq_buf *out, const struct ctl_bar *bar, unsigned columns)
+unsigned ctl_bar_line(struct jobq_buf *out, const struct ctl_bar *bar, unsigned columns)
 {
 	const char *colour = ctl_bar_colour(bar->status, bar->colour);
-	const bool typed = columns >= 56;
 	struct jobq_buf head = {0}, right = {0};
 
-	jobq_buf_addf(&head, typed ? "%4s  %-16s  " : "%4s  ", bar->id, bar->type);
+	jobq_buf_addf(&head, "%4s  ", bar->id);
+	if (columns >= 56)
+		jobq_buf_addf(&head, "%-16s  ", bar->type);
 	jobq_buf_addf(&head, "%-9s  ", bar->status);
-	const unsigned used = (unsigned)head.len;
-	const unsigned rest = columns > used ? columns - used : 0;
-	unsigned wide = rest > 34 + BAR_LEAST ? rest - 34 : rest > 6 + BAR_LEAST ? rest - 6 : 0;
-	if (wide > BAR_MOST)
-		wide = BAR_MOST;
-	if (!bar->running)
-		wide = 0;
-
 	jobq_buf_adds(out, colour);
-	add_cut(out, &head, columns);
-	if (wide > 0 && rest > 34 + BAR_LEAST) {
-		ctl_bar_draw(out, bar->hundredths, wide);
-		jobq_buf_adds(out, "  ");
-		add_right(&right, bar, rest - wide - 2);
-		add_cut(out, &right, rest - wide - 2);
-	} else if (wide > 0) {
-		ctl_bar_draw(out, bar->hundredths, wide);
-		jobq_buf_addf(out, " %3u%%", bar->hundredths);
-	} else {
-		add_right(&right, bar, rest);
-		add_cut(out, &right, rest);
-	}
+	unsigned used = add_cut(out, &head, columns);
+	const unsigned width = bar_width(bar, columns - used);
+	ctl_bar_draw(out, bar->hundredths, width);
+	used += width;
+	jobq_buf_adds(&right, width > 0 ? " " : "");
+	add_right(&right, bar, columns - used);
+	used += add_cut(out, &right, columns - used);
 	if (*colour != '\0')
 		jobq_buf_adds(out, CTL_PLAIN);
 	jobq_buf_free(&head);
 	jobq_buf_free(&right);
+	return used;
 }

@@ -173,9 +173,8 @@ static void draw_row(struct ctl_board *board, const struct ctl_row *row, int64_t
 
 	snprintf(id, sizeof(id), "%" PRIu64, row->id);
 	board->line.len = 0;
-	ctl_bar_line(&board->line, &bar, board->screen.columns - 1);
-	/* Colours take no columns; what is drawn is never wider than this. */
-	ctl_screen_draw(&board->screen, board->line.data, board->screen.columns - 1);
+	unsigned width = ctl_bar_line(&board->line, &bar, board->screen.columns - 1);
+	ctl_screen_draw(&board->screen, board->line.data, width);
 }
 
 /* The running ones first: they are what moves. */

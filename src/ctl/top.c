@@ -229,8 +229,8 @@ static void draw_jobs(struct top *top)
 			.colour = top->screen.colour,
 		};
 		top->line.len = 0;
-		ctl_bar_line(&top->line, &bar, top->screen.columns - 1);
-		ctl_screen_draw(&top->screen, top->line.data, top->screen.columns - 1);
+		unsigned width = ctl_bar_line(&top->line, &bar, top->screen.columns - 1);
+		ctl_screen_draw(&top->screen, top->line.data, width);
 		top->line.len = 0;
 	}
 }

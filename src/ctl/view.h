@@ -70,8 +70,8 @@ struct ctl_bar {
 	uint64_t total;	   /* scenes or operations; 0: not known */
 	bool running, colour;
 };
-/* Adds the line, at most `columns` wide; what finds no room is left out. */
-void ctl_bar_line(struct jobq_buf *out, const struct ctl_bar *bar, unsigned columns);
+/* Adds the line, at most `columns` wide; what finds no room is left out. Returns how wide it is. */
+unsigned ctl_bar_line(struct jobq_buf *out, const struct ctl_bar *bar, unsigned columns);
 
 /* The escape sequence that begins a status' colour, or ""; CTL_PLAIN ends it. */
 const char *ctl_bar_colour(const char *status, bool colour);
