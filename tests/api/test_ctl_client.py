@@ -18,12 +18,38 @@ from pathlib import Path
 
 import pytest
 from conftest import quick_job, slow_job
-from service import ROOT, free_port, program, wait_until
+from service import ROOT, Service, free_port, program, wait_until
 
 OK, FAILED, USAGE, CANCELLED, UNREACHABLE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 COMMANDS = ["submit", "watch", "status", "list", "cancel", "result", "webhook", "top", "doctor",
             "scene", "show", "cache", "check", "fsck", "backup", "remove-table"]
 STATUSES = ["queued", "running", "completed", "failed", "cancelled"]
+
+
+@pytest.fixture(scope="module")
+def service(project):
+    """One for these tests: they end what they leave running by force."""
+    with Service(project=project, options=["blacklist = res://secret/", "drain_timeout = 0"]) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request):
+    """The next test finds free slots."""
+    yield
+    if "service" not in request.fixturenames:
+        return
+    service = request.getfixturevalue("service")
+    if not service.process or not service.healthy():
+        return
+    for job in service.get("/jobs?status=queued").json()["jobs"]:
+        service.delete(f"/jobs/{job['id']}")
+    if service.get("/jobs?status=running").json()["jobs"]:
+        for pid in service.wait_workers():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not service.get("/jobs?status=running").json()["jobs"], 60, "free slots")
+        service.wait_workers()
 
 
 @pytest.fixture
@@ -181,8 +207,6 @@ def test_more_jobs_than_rows(client, service):
         assert [line.split()[2] for line in lines[:3]] == ["running"] * 3
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.wait() == INTERRUPTED
-    for job in jobs:
-        service.delete(f"/jobs/{job}")
 
 
 def test_ctrl_c_leaves_the_job_running(client, service):
@@ -639,8 +663,6 @@ def test_top_once(client, service):
     assert [line[1] for line in told if line[0] == "running"] == blockers
     for name in ("submitted", "completed", "failed", "cancelled"):
         assert float(values[f"{name}_per_second"]) >= 0
-    for job in queued:
-        service.delete(f"/jobs/{job}")
 
 
 def test_top_in_a_terminal(client, service):
