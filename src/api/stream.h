@@ -60,7 +60,8 @@ struct api_listener {
 	uint8_t header_left, tail_sent;
 	uint32_t version; /* of its job as told; older news is none. 0: told no more than the feed */
 	struct api_message *message; /* what it is being sent, or NULL */
-	size_t at, frame_begin, frame_end; /* bytes of it that are sent; those of this record */
+	size_t at;		       /* bytes of it that are sent */
+	size_t frame_begin, frame_end; /* its part in the record that is being sent */
 	int64_t sent_at;	     /* when its socket took something last */
 };
 

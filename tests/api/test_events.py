@@ -272,7 +272,8 @@ def test_a_place_is_known_before_the_first_event(service):
 
 
 @pytest.mark.parametrize("last", [
-    "00000000-1", "x", "-", "99", "'", "%00", "a" * 4000, "deadbeef-", "deadbeef-99999999999999999999999",
+    "00000000-1", "x", "-", "99", "'", "%00", "a" * 4000, "deadbeef-",
+    "deadbeef-99999999999999999999999",
 ])
 def test_unknown_places_are_told(service, last):
     job_id = quick_job(service)
@@ -355,7 +356,7 @@ def test_plain_pool_does_not_stream(service):
 
 
 def test_other_request_ids_and_rest_of_bodies(service):
-    """Any FastCGI client is served: its own id comes back, and what it sent besides does no harm."""
+    """Any FastCGI client is served: its own id comes back, and what else it sent does no harm."""
     job_id = quick_job(service)
     service.wait_job(job_id)
     parameters = {"REQUEST_METHOD": "GET", "DOCUMENT_URI": f"/jobs/{job_id}/events",
@@ -582,8 +583,8 @@ def test_listeners_that_leave_are_forgotten(service):
 def encrypted(service, tmp_path):
     """The same service behind a second nginx, with TLS and HTTP/2; its address."""
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                    "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost", "-days", "1",
-                    "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"],
+                    "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost",
+                    "-days", "1", "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"],
                    check=True, capture_output=True)
     port = free_port()
     text = (service.state / "etc/quickstart.conf").read_text()
