@@ -58,7 +58,7 @@ struct api_listener {
 	int fd; /* -1: closed */
 	bool opened, ends, blocked;
 	uint8_t header_left, tail_sent;
-	uint32_t version; /* of its job as told; older news is none. 0: told no more than the feed */
+	uint32_t version; /* of its job as it was told; what is older is no news. 0: all is */
 	struct api_message *message; /* what it is being sent, or NULL */
 	size_t at;		       /* bytes of it that are sent */
 	size_t frame_begin, frame_end; /* its part in the record that is being sent */
