@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -10,58 +11,10 @@
 
 #include "hook/hook.h"
 
-#define BITE 256	 /* notices taken in one turn: a flood holds up no delivery */
 #define LINE_MOST 16384 /* longer than any that nginx makes of a request it has accepted */
-#define LOOK INT64_C(250000) /* at what is still to be told */
+#define LOOK_MS 250	 /* at what is still to be told */
 
-static bool fail(const char *path, const char *what)
-{
-	jobq_log(JOBQ_LOG_ERROR, "socket_failed", "path=\"%s\" step=%s msg=\"%s\"", path, what,
-		 strerror(errno));
-	return false;
-}
-
-/* Bound under a name of its own and then moved, so that there is never none. */
-bool hook_listen(struct hook_listener *listener, const char *path)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct stat st;
-
-	int len = snprintf(address.sun_path, sizeof(address.sun_path), "%s.%d", path,
-			   (int)getpid());
-	if (len < 0 || (size_t)len >= sizeof(address.sun_path)) {
-		errno = ENAMETOOLONG; /* unix(7): 107 bytes, and we need a few */
-		return fail(path, "name");
-	}
-	listener->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (listener->fd < 0)
-		return fail(path, "socket");
-	unlink(address.sun_path);
-	bool bound = bind(listener->fd, (struct sockaddr *)&address, sizeof(address)) == 0;
-	if (bound && chmod(address.sun_path, 0660) == 0 && stat(address.sun_path, &st) == 0 &&
-	    rename(address.sun_path, path) == 0) {
-		listener->inode = st.st_ino;
-		return true;
-	}
-	fail(path, bound ? "rename" : "bind");
-	if (bound)
-		unlink(address.sun_path);
-	close(listener->fd);
-	listener->fd = -1;
-	return false;
-}
-
-void hook_listen_end(struct hook_listener *listener, const char *path)
-{
-	struct stat st;
-
-	if (listener->fd < 0)
-		return;
-	if (stat(path, &st) == 0 && st.st_ino == listener->inode)
-		unlink(path);
-	close(listener->fd);
-	listener->fd = -1;
-}
+/* ---- the thread ------------------------------------------------------------ */
 
 static void post(struct hook_tally *tally, struct jobq_table *table, uint64_t suppressed)
 {
@@ -92,40 +45,131 @@ static void take(struct hook_listener *listener, struct jobq_table *table,
 		post(tally, table, suppressed);
 }
 
-/* False: there is none. */
-static bool take_datagram(struct hook_listener *listener, struct jobq_table *table)
+/* Takes all that is there. */
+static void take_datagrams(struct hook_listener *listener)
 {
 	static char line[LINE_MOST];
 	struct hook_notice notice;
-	ssize_t len = recv(listener->fd, line, sizeof(line), MSG_TRUNC);
+	ssize_t len;
 
-	if (len < 0)
-		return false;
-	if ((size_t)len <= sizeof(line) && hook_notice_read(line, (size_t)len, &notice)) {
-		take(listener, table, &notice);
-		return true;
+	while (!atomic_load(&listener->ending) &&
+	       (len = recv(listener->fd, line, sizeof(line), MSG_TRUNC | MSG_DONTWAIT)) >= 0) {
+		if ((size_t)len > sizeof(line) || !hook_notice_read(line, (size_t)len, &notice)) {
+			atomic_fetch_add(&listener->malformed, 1);
+			continue;
+		}
+		pthread_mutex_lock(&listener->lock);
+		take(listener, listener->table, &notice);
+		pthread_mutex_unlock(&listener->lock);
 	}
-	listener->malformed++;
-	jobq_log(JOBQ_LOG_DEBUG, "notice_malformed", "bytes=%zd count=%llu", len,
-		 (unsigned long long)listener->malformed);
-	return true;
 }
 
-int64_t hook_listen_turn(struct hook_listener *listener, struct jobq_table *table)
+/* Whether there is something left to tell later. */
+static bool tell_rest(struct hook_listener *listener)
 {
 	struct hook_tally *const tallies[] = {&listener->refused, &listener->limited};
-	int64_t next = INT64_MAX;
 	uint64_t suppressed;
+	bool left = false;
 
-	for (int i = 0; i < BITE && listener->fd >= 0 && take_datagram(listener, table); i++)
-		;
+	pthread_mutex_lock(&listener->lock);
 	for (size_t i = 0; i < JOBQ_LENGTH(tallies); i++) {
-		if (table == NULL)
+		if (listener->table == NULL)
 			tallies[i]->held = 0;
 		else if (hook_tally_rest(tallies[i], jobq_clock_mono(), &suppressed))
-			post(tallies[i], table, suppressed);
-		if (tallies[i]->held > 0)
-			next = jobq_clock_mono() + LOOK;
+			post(tallies[i], listener->table, suppressed);
+		left = left || tallies[i]->held > 0;
 	}
-	return next;
+	pthread_mutex_unlock(&listener->lock);
+	return left;
+}
+
+static void *take_and_tell(void *arg)
+{
+	struct hook_listener *listener = arg;
+	struct pollfd fd = {listener->fd, POLLIN, 0};
+	bool left = false;
+
+	while (!atomic_load(&listener->ending)) {
+		poll(&fd, 1, left ? LOOK_MS : -1);
+		take_datagrams(listener);
+		left = tell_rest(listener);
+	}
+	return NULL;
+}
+
+/* ---- its life ------------------------------------------------------------- */
+
+static bool fail(const char *path, const char *what)
+{
+	jobq_log(JOBQ_LOG_ERROR, "socket_failed", "path=\"%s\" step=%s msg=\"%s\"", path, what,
+		 strerror(errno));
+	return false;
+}
+
+/* Bound under a name of its own and then moved, so that there is never none. */
+static bool bind_socket(struct hook_listener *listener, const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct stat st;
+
+	int len = snprintf(address.sun_path, sizeof(address.sun_path), "%s.%d", path,
+			   (int)getpid());
+	if (len < 0 || (size_t)len >= sizeof(address.sun_path)) {
+		errno = ENAMETOOLONG; /* unix(7): 107 bytes, and we need a few */
+		return fail(path, "name");
+	}
+	listener->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (listener->fd < 0)
+		return fail(path, "socket");
+	unlink(address.sun_path);
+	bool bound = bind(listener->fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+	if (bound && chmod(address.sun_path, 0660) == 0 && stat(address.sun_path, &st) == 0 &&
+	    rename(address.sun_path, path) == 0) {
+		listener->inode = st.st_ino;
+		return true;
+	}
+	fail(path, bound ? "rename" : "bind");
+	if (bound)
+		unlink(address.sun_path);
+	close(listener->fd);
+	listener->fd = -1;
+	return false;
+}
+
+bool hook_listen(struct hook_listener *listener, const char *path)
+{
+	if (!bind_socket(listener, path))
+		return false;
+	atomic_store(&listener->ending, false);
+	int rc = pthread_create(&listener->thread, NULL, take_and_tell, listener);
+	if (rc == 0)
+		return true;
+	errno = rc;
+	fail(path, "thread");
+	unlink(path);
+	close(listener->fd);
+	listener->fd = -1;
+	return false;
+}
+
+void hook_listen_end(struct hook_listener *listener, const char *path)
+{
+	struct stat st;
+
+	if (listener->fd < 0)
+		return;
+	if (stat(path, &st) == 0 && st.st_ino == listener->inode)
+		unlink(path);
+	atomic_store(&listener->ending, true);
+	shutdown(listener->fd, SHUT_RDWR); /* ends its poll(2) */
+	pthread_join(listener->thread, NULL);
+	close(listener->fd);
+	listener->fd = -1;
+}
+
+void hook_listen_set_table(struct hook_listener *listener, struct jobq_table *table)
+{
+	pthread_mutex_lock(&listener->lock);
+	listener->table = table;
+	pthread_mutex_unlock(&listener->lock);
 }

@@ -34,6 +34,7 @@ struct hook {
 	struct hook_sender *sender;
 	struct hook_outbox outbox;
 	struct hook_listener listener;
+	uint64_t malformed; /* of its notices; told of in the log */
 	pthread_t sleeper;
 	bool sleeping; /* there is a sleeper */
 	_Atomic uint32_t stop_sleeping;
@@ -82,6 +83,7 @@ static void end_sleeper(struct hook *hook)
 static void detach(struct hook *hook)
 {
 	end_sleeper(hook);
+	hook_listen_set_table(&hook->listener, NULL);
 	if (hook->table != NULL)
 		jobq_table_detach(hook->table);
 	hook->table = NULL;
@@ -125,6 +127,7 @@ static void enter(struct hook *hook, int64_t now)
 	hook_outbox_restart(&hook->outbox);
 	if (hook->listener.fd < 0)
 		hook_listen(&hook->listener, hook->conf->notice_socket);
+	hook_listen_set_table(&hook->listener, hook->table);
 	start_sleeper(hook);
 	jobq_log(JOBQ_LOG_INFO, "table_attached", "table=%s generation=%08x",
 		 hook->conf->table_name, jobq_table_generation(hook->table));
@@ -246,10 +249,9 @@ static int64_t earlier(int64_t one, int64_t other)
 /* Sleeps at most until `next` (jobq_clock_mono()). */
 static void wait_until(struct hook *hook, int64_t next)
 {
-	const int fds[2] = {hook->signals, hook->listener.fd};
 	int64_t left = next - jobq_clock_mono();
 
-	hook_sender_wait(hook->sender, fds, left <= 0 ? 0 : (int)(left / 1000 + 1));
+	hook_sender_wait(hook->sender, hook->signals, left <= 0 ? 0 : (int)(left / 1000 + 1));
 }
 
 static void collect(struct hook *hook)
@@ -259,6 +261,16 @@ static void collect(struct hook *hook)
 	hook_sender_perform(hook->sender);
 	while (hook_sender_ended(hook->sender, &answer))
 		hook_outbox_ended(&hook->outbox, &answer);
+}
+
+static void tell_malformed(struct hook *hook)
+{
+	uint64_t malformed = atomic_load(&hook->listener.malformed);
+
+	if (malformed != hook->malformed)
+		jobq_log(JOBQ_LOG_DEBUG, "notices_malformed", "count=%llu",
+			 (unsigned long long)(malformed - hook->malformed));
+	hook->malformed = malformed;
 }
 
 /* One round of everything; returns when the next is due at the latest. */
@@ -282,7 +294,8 @@ static int64_t turn(struct hook *hook)
 		if (hook->outbox.post.count > 0)
 			next = earlier(next, hook->outbox.post.since + HOOK_BATCH);
 	}
-	return earlier(next, hook_listen_turn(&hook->listener, hook->entered ? hook->table : NULL));
+	tell_malformed(hook);
+	return next;
 }
 
 /* Requests that run have a moment to end; what is known of any goes to the writer. */
@@ -293,14 +306,14 @@ static void stop(struct hook *hook)
 	while (hook_sender_running(hook->sender) > 0 && jobq_clock_mono() < until) {
 		collect(hook);
 		if (hook_sender_running(hook->sender) > 0)
-			hook_sender_wait(hook->sender, (const int[2]){-1, -1},
+			hook_sender_wait(hook->sender, -1,
 					 (int)((until - jobq_clock_mono()) / 1000 + 1));
 	}
 	until = jobq_clock_mono() + POST_GRACE;
 	while (hook->ready && hook->outbox.post.count > 0 && jobq_clock_mono() < until) {
 		hook_outbox_post(&hook->outbox, hook->table, true);
 		if (hook->outbox.post.count > 0)
-			hook_sender_wait(hook->sender, (const int[2]){-1, -1}, 10);
+			hook_sender_wait(hook->sender, -1, 10);
 	}
 }
 
@@ -318,7 +331,10 @@ int hook_main(struct jobq_conf *conf, const struct jobq_conf_args *args)
 {
 	static struct hook hook;
 
-	hook = (struct hook){.conf = conf, .args = args, .signals = -1, .listener.fd = -1};
+	hook.conf = conf;
+	hook.args = args;
+	hook.signals = hook.listener.fd = -1;
+	pthread_mutex_init(&hook.listener.lock, NULL);
 	raise_files();
 	bool good = open_signals(&hook) && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK &&
 		    hook_guard_set(&hook.guard, conf) &&

@@ -447,6 +447,12 @@ def test_what_waits_survives_a_crash_of_everything(own_service, receiver):
     assert {one.delivery for one in receiver.of()} == {delivery}
 
 
+def listens(service):
+    """Whether there is a jobq-hook that nginx can tell of refused requests."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        return s.connect_ex(str(service.state / "run/notice.sock")) == 0
+
+
 def test_a_killed_hook_goes_on(service, receiver):
     webhook = create(service, receiver.url(), ["job.completed"])
     jobs = []
@@ -458,6 +464,7 @@ def test_a_killed_hook_goes_on(service, receiver):
         service.wait_job(job)
     wait_until(lambda: {one.event["data"]["job_id"] for one in receiver.of()} == set(jobs), 30)
     wait_until(lambda: webhook_of(service, webhook)["delivery_count"] == len(jobs))
+    wait_until(lambda: listens(service), what="a jobq-hook that takes notices again")
 
 
 # ---- where nothing is sent -----------------------------------------------------------------
