@@ -16,7 +16,7 @@ libjobq_a_SOURCES = \
 	%D%/table/durable.c \
 	%D%/table/expire.c %D%/table/feed.c %D%/table/hooks.h %D%/table/idem.c \
 	%D%/table/lock.c %D%/table/messages.c \
-	%D%/table/move.c %D%/table/read.c %D%/table/record.c \
+	%D%/table/move.c %D%/table/queue.c %D%/table/read.c %D%/table/record.c \
 	%D%/table/repair.c %D%/table/segment.c %D%/table/span.c \
 	%D%/table/wait.c %D%/table/webhooks.c \
 	%D%/store/store_ops.h %D%/store/store.c %D%/store/hooks.c \
@@ -30,9 +30,9 @@ libjobq_a_SOURCES = \
 	%D%/scene/validate.c %D%/scene/value.c \
 	%D%/api/api.h %D%/api/accept.c %D%/api/body.c %D%/api/cancel.c %D%/api/command.c \
 	%D%/api/deliveries.c %D%/api/events.c %D%/api/gone.c %D%/api/health.c \
-	%D%/api/list.c %D%/api/listen.c %D%/api/listener.c %D%/api/news.c \
-	%D%/api/pool.c %D%/api/prefork.c %D%/api/query.c \
-	%D%/api/reply.c %D%/api/route.c %D%/api/show.c %D%/api/sse.c \
+	%D%/api/joblog.c %D%/api/list.c %D%/api/listen.c %D%/api/listener.c %D%/api/news.c \
+	%D%/api/pool.c %D%/api/prefork.c %D%/api/query.c %D%/api/queue.c \
+	%D%/api/reply.c %D%/api/retry.c %D%/api/route.c %D%/api/show.c %D%/api/sse.c %D%/api/stop.c \
 	%D%/api/stream.h %D%/api/stream.c %D%/api/stored.c %D%/api/submit.c \
 	%D%/api/table.c %D%/api/webhooks.c \
 	%D%/super/super.h %D%/super/child.c %D%/super/loop.c %D%/super/outbox.h \
@@ -42,7 +42,7 @@ libjobq_a_SOURCES = \
 	%D%/hook/loop.c %D%/hook/notice.c %D%/hook/outbox.c %D%/hook/post.c \
 	%D%/hook/schedule.c %D%/hook/send.c %D%/hook/sign.c \
 	%D%/slot/room.h %D%/slot/slot.h %D%/slot/batch_operations.c %D%/slot/cache_warming.c \
-	%D%/slot/confine.c %D%/slot/job.c %D%/slot/scene_preload.c %D%/slot/scenes.h \
+	%D%/slot/confine.c %D%/slot/job.c %D%/slot/log.c %D%/slot/scene_preload.c %D%/slot/scenes.h \
 	%D%/slot/slot.c %D%/slot/tell.c
 
 sbin_PROGRAMS += jobqd jobq-api jobq-hook

@@ -21,7 +21,7 @@ unit_tests = \
 	tests/unit/super/test_outbox \
 	tests/unit/table/test_durable tests/unit/table/test_feed \
 	tests/unit/table/test_hooks tests/unit/table/test_import \
-	tests/unit/table/test_kill tests/unit/table/test_share \
+	tests/unit/table/test_kill tests/unit/table/test_queue tests/unit/table/test_share \
 	tests/unit/table/test_table
 
 if HAVE_CMOCKA
@@ -120,6 +120,9 @@ tests_unit_table_test_import_LDADD = $(UNIT_LDADD)
 tests_unit_table_test_kill_SOURCES = tests/unit/table/test_kill.c
 tests_unit_table_test_kill_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_table_test_kill_LDADD = $(UNIT_LDADD)
+tests_unit_table_test_queue_SOURCES = tests/unit/table/test_queue.c tests/unit/table/fixture.h
+tests_unit_table_test_queue_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_table_test_queue_LDADD = $(UNIT_LDADD)
 tests_unit_table_test_share_SOURCES = tests/unit/table/test_share.c
 tests_unit_table_test_share_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_table_test_share_LDADD = $(UNIT_LDADD)

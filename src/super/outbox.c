@@ -32,6 +32,7 @@ static void begin(struct super_outbox *outbox)
 {
 	outbox->end_count = outbox->verdict_count = outbox->removed_count = 0;
 	outbox->added = outbox->changed = false;
+	outbox->queue = -1;
 }
 
 /* ---- events --------------------------------------------------------------- */
@@ -304,6 +305,10 @@ static int carry_out(struct super_outbox *outbox, struct jobq_command *command, 
 
 	if (command->verb == JOBQ_COMMAND_CREATE)
 		return create(outbox, &command->webhook);
+	if (command->verb == JOBQ_COMMAND_QUEUE) {
+		outbox->queue = (int)command->queue;
+		return jobq_store_set_queue(outbox->store, command->queue);
+	}
 	if (hook == NULL)
 		return -ENOENT;
 	switch (command->verb) {
@@ -429,6 +434,8 @@ void super_outbox_committed(struct super_outbox *outbox)
 {
 	struct jobq_table *table = outbox->table;
 
+	if (outbox->queue >= 0)
+		jobq_table_set_queue_state(table, (enum jobq_queue_state)outbox->queue);
 	for (size_t i = 0; i < outbox->removed_count; i++)
 		jobq_table_unset_webhook(table, outbox->removed[i]);
 	for (size_t i = 0; i < outbox->count; i++) {
@@ -542,8 +549,18 @@ static int rewrite(struct super_outbox *outbox)
 	return rc;
 }
 
+static int keep_queue(struct super_outbox *outbox)
+{
+	int rc = jobq_store_begin(outbox->store);
+
+	if (rc == 0)
+		rc = jobq_store_set_queue(outbox->store, jobq_table_queue_state(outbox->table));
+	return rc == 0 ? jobq_store_commit(outbox->store, true) : rc;
+}
+
 int super_outbox_load(struct super_outbox *outbox, struct jobq_store *store, bool lost)
 {
+	enum jobq_queue_state queue;
 	uint32_t generation = 0;
 	uint64_t position = 0;
 	int rc = 0;
@@ -556,6 +573,12 @@ int super_outbox_load(struct super_outbox *outbox, struct jobq_store *store, boo
 		outbox->count = 0;
 		rc = jobq_store_each_webhook(store, note_hook, outbox);
 	}
+	if (rc == 0 && lost) /* what the table knows is what was stored last */
+		rc = keep_queue(outbox);
+	if (rc == 0)
+		rc = jobq_store_queue(store, &queue);
+	if (rc == 0)
+		jobq_table_set_queue_state(outbox->table, queue);
 	if (rc == 0)
 		rc = jobq_store_messages(store, &generation, &position);
 	if (rc == 0 && generation == jobq_table_generation(outbox->table))

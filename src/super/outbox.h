@@ -44,6 +44,7 @@ struct super_outbox {
 	size_t verdict_count;
 	uint64_t removed[OUTBOX_MESSAGES];
 	size_t removed_count;
+	int queue; /* the state that the queue is to have: enum jobq_queue_state; -1: no other */
 	bool added, changed; /* see jobq_table_ring_outbox() */
 
 	struct jobq_buf message, bytes, data;

@@ -125,8 +125,14 @@ static void check_lists(struct check *check, const uint64_t *jobs)
 	const struct header *header = check->table->header;
 	uint64_t queued = 0, wheeled = 0;
 
-	check_list(check, header->queue.head, JOBQ_STATUS_QUEUED, &queued,
-		   check->queued);
+	for (size_t i = 0; i < JOBQ_PRIORITIES; i++) {
+		uint64_t before = queued;
+		check_list(check, header->queue[i].head, JOBQ_STATUS_QUEUED, &queued,
+			   check->queued);
+		if (queued - before != header->queued[i])
+			SAY(check, "%llu jobs of priority %d, not %llu\n", SHOWN(queued - before),
+			    (int)i - JOBQ_PRIORITY_MAX, SHOWN(header->queued[i]));
+	}
 	for (size_t i = 0; i < WHEEL_BUCKETS; i++)
 		check_list(check, header->wheel[i], JOBQ_STATUS_NONE, &wheeled,
 			   check->finished);

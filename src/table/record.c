@@ -100,17 +100,23 @@ void record_fill(struct jobq_table *table, struct record *record, uint64_t id, r
 		 const struct jobq_entry *entry)
 {
 	size_t owner_len = entry->owner.len, key_len = entry->key.len;
+	const struct jobq_text *texts[] = {&entry->owner, &entry->key, &entry->labels,
+					   &entry->parameters};
+	size_t at = 0;
 
-	blob_write(table, blob, 0, entry->owner.data, owner_len);
-	blob_write(table, blob, owner_len, entry->key.data, key_len);
-	blob_write(table, blob, owner_len + key_len, entry->parameters.data, entry->parameters.len);
+	for (size_t i = 0; i < JOBQ_LENGTH(texts); i++) {
+		blob_write(table, blob, at, texts[i]->data, texts[i]->len);
+		at += texts[i]->len;
+	}
 	record->id = id;
 	record->waiters = 0;
 	record->created = entry->created;
 	record->started = entry->started;
 	record->completed = entry->completed;
 	record->result = 0;
-	record->error_len = 0;
+	record->error_len = record->log_len = 0;
+	record->labels_len = (uint16_t)entry->labels.len;
+	record->priority = (int16_t)entry->priority;
 	record->owner_len = (uint16_t)owner_len;
 	record->key_len = (uint16_t)key_len;
 	record->key_hash = idem_hash(entry->owner.data, owner_len, entry->key.data, key_len);
@@ -134,6 +140,15 @@ void record_change_end(struct record *record)
 
 /* ---- what is derived from a record's state -------------------------------- */
 
+size_t record_queue(const struct record *record)
+{
+	int priority = atomic_load_explicit(&record->priority, memory_order_relaxed);
+
+	if (priority < -JOBQ_PRIORITY_MAX || priority > JOBQ_PRIORITY_MAX)
+		priority = 0; /* a broken record must not lead out of the array */
+	return (size_t)(priority + JOBQ_PRIORITY_MAX);
+}
+
 static struct list *list_for(struct jobq_table *table, const struct record *record, state_t state,
 			     struct list *bucket)
 {
@@ -142,7 +157,7 @@ static struct list *list_for(struct jobq_table *table, const struct record *reco
 	if ((state & STATE_PENDING) != 0)
 		return NULL; /* the writer knows it */
 	if (state_status(state) == JOBQ_STATUS_QUEUED)
-		return &header->queue;
+		return &header->queue[record_queue(record)];
 	if (!jobq_job_finished(state_status(state)))
 		return NULL; /* the slots know it */
 	int64_t at = record->completed / header->wheel_grain;
@@ -180,13 +195,13 @@ static void list_add(struct jobq_table *table, struct list *list, struct record 
 }
 
 /*
- * Behind which one a job has its place in the queue, which is in the order of
- * the ids: looked for from the end where it nearly always is.
+ * Behind which one a job has its place in its list of the queue, which is in the
+ * order of the ids: looked for from the end where it nearly always is.
  */
 static uint64_t place_in_queue(const struct jobq_table *table, const struct record *record,
 			       bool to_head)
 {
-	const struct list *queue = &table->header->queue;
+	const struct list *queue = &table->header->queue[record_queue(record)];
 	const struct record *other;
 	uint64_t behind = to_head ? 0 : queue->tail;
 
@@ -239,6 +254,8 @@ void record_unlist(struct jobq_table *table, struct record *record, state_t stat
 		list_remove(table, list, record);
 	if (list == &bucket)
 		put_bucket(table, record, list);
+	else if (list != NULL)
+		table->header->queued[record_queue(record)]--;
 	mask_set(table, record, state, false);
 	table->header->jobs[state_shown(state) % JOBQ_STATUSES]--;
 }
@@ -252,6 +269,7 @@ void record_enlist(struct jobq_table *table, struct record *record, state_t stat
 		put_bucket(table, record, list);
 	} else if (list != NULL) {
 		list_add(table, list, record, place_in_queue(table, record, to_head));
+		table->header->queued[record_queue(record)]++;
 	}
 	mask_set(table, record, state, true);
 	table->header->jobs[state_shown(state) % JOBQ_STATUSES]++;
@@ -337,6 +355,9 @@ static bool copy_once(const struct jobq_table *table, uint64_t id, struct record
 	COPY(error_len);
 	COPY(owner_len);
 	COPY(key_len);
+	COPY(labels_len);
+	COPY(log_len);
+	COPY(priority);
 	COPY(changed);
 	return *seq % 2 == 0 && record_unchanged(table, id, *seq);
 }

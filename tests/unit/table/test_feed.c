@@ -188,7 +188,7 @@ static void change(uint64_t count)
 	for (uint64_t n = 0; n < count;) {
 		if (running.id == 0 || get(running.id).progress == 99) {
 			if (running.id != 0)
-				jobq_table_finish(table, &running, "1", 1, NULL);
+				jobq_table_finish(table, &running, "1", 1, NULL, NULL);
 			try_submit();
 			assert_int_equal(jobq_table_claim(table, 0, &running), 0);
 			n += running.id > 1 ? 3 : 2;
@@ -305,7 +305,7 @@ static void publishing_wakes(void **state)
 static void act_for_long(void)
 {
 	for (int i = 0; i < 30000; i++) {
-		struct jobq_table_submit entry = {JOBQ_TYPE_SCENE_PRELOAD, "{}", 2, "ci", ""};
+		struct jobq_table_submit entry = {JOBQ_TYPE_SCENE_PRELOAD, "{}", 2, "ci", "", NULL, 0};
 		uint64_t id;
 		bool replayed;
 		if (jobq_table_submit(table, &entry, &id, &replayed) == 0)
