@@ -163,7 +163,7 @@ static void work_until_told(struct slot_work *work, unsigned slot)
 
 int jobq_slot_main(const struct jobq_conf *conf, unsigned slot)
 {
-	struct slot_work work = {.conf = conf};
+	struct slot_work work = {.conf = conf, .log_lock = PTHREAD_MUTEX_INITIALIZER};
 
 	/* What was open where jobqd was started is no worker's. */
 	close_range(STDERR_FILENO + 1, UINT_MAX, 0);
@@ -175,6 +175,7 @@ int jobq_slot_main(const struct jobq_conf *conf, unsigned slot)
 		work_until_told(&work, slot);
 	}
 	claims_from = NULL;
+	jobq_buf_free(&work.log);
 	jobq_scene_cache_detach(work.cache);
 	jobq_scene_project_close(work.project);
 	jobq_table_detach(work.table);
