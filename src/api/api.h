@@ -96,6 +96,15 @@ void api_submit(struct api_request *request); /* POST /jobs */
 void api_list(struct api_request *request);   /* GET /jobs */
 void api_show(struct api_request *request);   /* GET /jobs/:id */
 void api_cancel(struct api_request *request); /* DELETE /jobs/:id */
+void api_stop(struct api_request *request);   /* POST /jobs/:id/cancel */
+void api_retry(struct api_request *request);  /* POST /jobs/:id/retry */
+void api_job_log(struct api_request *request); /* GET /jobs/:id/log */
+void api_queue_show(struct api_request *request);   /* GET /queue */
+void api_queue_pause(struct api_request *request);  /* POST /queue/pause */
+void api_queue_resume(struct api_request *request); /* POST /queue/resume */
+void api_queue_drain(struct api_request *request);  /* POST /queue/drain */
+/* submit.c: the rest of a submission whose body is at hand. */
+void api_submit_body(struct api_request *request, const char *body, size_t len);
 void api_health(struct api_request *request); /* GET /healthz */
 void api_events(struct api_request *request); /* GET /events */
 void api_job_events(struct api_request *request); /* GET /jobs/:id/events */
