@@ -21,9 +21,9 @@ enum jobq_log_level { JOBQ_LOG_ERROR, JOBQ_LOG_WARNING, JOBQ_LOG_INFO, JOBQ_LOG_
 
 /*
  * Names the program and sets the least important level that is written.
- * Called once, before threads start. Lines carry a time unless standard error
- * is the journal (sd-daemon(3): $JOURNAL_STREAM), where they begin with the
- * priority `<N>` instead.
+ * Called before threads start. Lines carry a time unless standard error is the
+ * journal (sd-daemon(3)), where they begin with the priority `<N>` instead:
+ * when $JOURNAL_STREAM names it by device and inode.
  */
 void jobq_log_open(const char *program, enum jobq_log_level level);
 
