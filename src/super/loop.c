@@ -221,6 +221,8 @@ int super_main(struct jobq_conf *conf, const struct jobq_conf_args *args)
 	    jobq_slot_cache_create(conf, &why) < 0) {
 		jobq_log(JOBQ_LOG_ERROR, "not_started", "msg=\"%s\"",
 			 why.data != NULL ? why.data : strerror(errno));
+		if (conf->project[0] == '\0')
+			status = EX_CONFIG; /* to try again does not help */
 		goto out;
 	}
 	jobq_table_stats(super.table, &stats);
