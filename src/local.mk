@@ -8,7 +8,7 @@ libjobq_a_SOURCES = \
 	include/jobq/table_feed.h include/jobq/table_hooks.h include/jobq/store_hooks.h \
 	include/jobq/scene.h include/jobq/slot.h include/jobq/store.h \
 	%D%/base/buf.c %D%/base/clock.c %D%/base/futex.c %D%/base/log.c %D%/base/net.c \
-	%D%/base/text.c \
+	%D%/base/notify.c %D%/base/passed.c %D%/base/text.c \
 	%D%/conf/conf.h %D%/conf/conf.c %D%/conf/value.c \
 	%D%/job/body.h %D%/job/body.c %D%/job/event.c %D%/job/job.c %D%/job/json.c \
 	%D%/job/paths.c %D%/job/rules.c %D%/job/webhook_rules.c \

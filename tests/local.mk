@@ -6,7 +6,8 @@ LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) \
 	$(top_srcdir)/packaging/build-aux/tap-driver.sh
 
 unit_tests = \
-	tests/unit/base/test_log tests/unit/base/test_net tests/unit/base/test_text \
+	tests/unit/base/test_log tests/unit/base/test_net tests/unit/base/test_notify \
+	tests/unit/base/test_passed tests/unit/base/test_text \
 	tests/unit/conf/test_conf \
 	tests/unit/hook/test_guard tests/unit/hook/test_notice \
 	tests/unit/hook/test_schedule tests/unit/hook/test_sign \
@@ -39,6 +40,12 @@ tests_unit_base_test_log_LDADD = $(UNIT_LDADD)
 tests_unit_base_test_net_SOURCES = tests/unit/base/test_net.c
 tests_unit_base_test_net_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_base_test_net_LDADD = $(UNIT_LDADD)
+tests_unit_base_test_notify_SOURCES = tests/unit/base/test_notify.c
+tests_unit_base_test_notify_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_base_test_notify_LDADD = $(UNIT_LDADD)
+tests_unit_base_test_passed_SOURCES = tests/unit/base/test_passed.c
+tests_unit_base_test_passed_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_base_test_passed_LDADD = $(UNIT_LDADD)
 tests_unit_base_test_text_SOURCES = tests/unit/base/test_text.c
 tests_unit_base_test_text_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_base_test_text_LDADD = $(UNIT_LDADD)

@@ -31,7 +31,15 @@ struct api_pool {
 	unsigned processes, threads;
 	bool waits; /* requests may sleep in it */
 	int listener;
-	ino_t inode; /* of the socket's name, to see when a successor has taken it */
+	bool passed; /* the service manager's: it has made the socket, and keeps it */
+	char bound[108]; /* then: its name, to which `path` points */
+	ino_t inode; /* else: of the socket's name, to see when a successor has taken it */
+};
+
+/* What ties a worker to its parent. */
+struct api_ties {
+	int parent;  /* readable when the parent is gone */
+	int started; /* eventfd(2): a worker adds 1 when its threads run */
 };
 
 struct api_listener; /* see stream.h */
@@ -137,8 +145,9 @@ bool api_command(struct api_request *request, struct jobq_command *command, uint
  */
 bool api_pool_enter(void);
 void api_pool_leave(void);
-/* The life of a worker process; `parent` is readable when the parent is gone. */
-int api_pool_run(const struct jobq_conf *conf, const struct api_pool *pool, int parent);
+/* The life of a worker process. */
+int api_pool_run(const struct jobq_conf *conf, const struct api_pool *pool,
+		 const struct api_ties *ties);
 
 /* ---- accept.c ---- */
 enum api_thread_state {
@@ -194,19 +203,22 @@ void api_stored_refuse(struct api_request *request, int rc);
 
 /* ---- listen.c ---- */
 /*
- * Makes the pool's socket under its name, in place of one that is there, in
- * one step: clients find the old one or the new one. False: logged.
+ * Opens the sockets of all pools: those that the service manager has passed, by
+ * the pools' names; or else each under its name, in place of one that is there, in
+ * one step: clients find the old one or the new one. Returns 0 or the exit
+ * status; what is wrong has been logged.
  */
-bool api_listen(struct api_pool *pool);
+int api_listen(struct api_pool *pools, size_t count);
+/* Takes the name away, if it is ours and still stands for this pool's socket. */
+void api_listen_end(const struct api_pool *pool);
 /* Whether the name still stands for this pool's socket. */
 bool api_listen_current(const struct api_pool *pool);
-/* Keeps a second jobq-api from the same sockets; false: there is one. Logged. */
-bool api_listen_lock(const struct api_pool *pool);
 
 /* ---- prefork.c ---- */
 /*
  * The parent: keeps the workers running until SIGTERM; at SIGHUP it reads the
- * configuration again and replaces them. The exit status.
+ * configuration again and replaces them. The service manager hears that it is
+ * ready once every worker serves. The exit status.
  */
 int api_prefork(struct jobq_conf *conf, const struct jobq_conf_args *args,
 		struct api_pool *pools, size_t count);

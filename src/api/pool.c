@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sysexits.h>
@@ -79,7 +80,10 @@ static bool start_threads(const struct jobq_conf *conf, const struct api_pool *p
 	return rc == 0;
 }
 
-/* Sleeps until SIGTERM, or until a successor serves this orphan's socket. */
+/*
+ * Sleeps until SIGTERM, or until a successor serves this orphan's socket. One that
+ * the service manager keeps needs nobody to serve it meanwhile.
+ */
 static void await_end(const struct api_pool *pool, int signals, int parent)
 {
 	struct pollfd fds[2] = {{signals, POLLIN, 0}, {parent, POLLIN, 0}};
@@ -92,10 +96,11 @@ static void await_end(const struct api_pool *pool, int signals, int parent)
 		if (n > 0 && !orphan && fds[1].revents != 0) {
 			orphan = true;
 			jobq_log(JOBQ_LOG_WARNING, "orphaned",
-				 "pool=%s msg=\"the parent is gone; serving until a new one takes "
-				 "over\"", pool->name);
+				 "pool=%s msg=\"the parent is gone; %s\"", pool->name,
+				 pool->passed ? "what comes waits for the next one"
+					      : "serving until a new one takes over");
 		}
-		if (orphan && !api_listen_current(pool))
+		if (orphan && (pool->passed || !api_listen_current(pool)))
 			return;
 	}
 }
@@ -150,7 +155,8 @@ static bool start_watchers(const struct jobq_conf *conf, unsigned listeners)
 	return api_gone_start() && api_stream_start(conf, listeners);
 }
 
-int api_pool_run(const struct jobq_conf *conf, const struct api_pool *pool, int parent)
+int api_pool_run(const struct jobq_conf *conf, const struct api_pool *pool,
+		 const struct api_ties *ties)
 {
 	struct api_thread *threads = calloc(pool->threads, sizeof(*threads));
 	unsigned own_files = pool->threads + SPARE_FILES;
@@ -170,7 +176,8 @@ int api_pool_run(const struct jobq_conf *conf, const struct api_pool *pool, int 
 		return EX_OSERR;
 	}
 	jobq_log(JOBQ_LOG_INFO, "worker_started", "pool=%s threads=%u", pool->name, pool->threads);
-	await_end(pool, signals, parent);
+	eventfd_write(ties->started, 1);
+	await_end(pool, signals, ties->parent);
 	bool clean = stop_threads(threads, pool->threads);
 	if (clean && pool->waits)
 		api_stream_end();

@@ -243,8 +243,10 @@ void hook_tally_hold(struct hook_tally *tally, uint64_t suppressed, int64_t now)
  * datagrams, and a flood of them is to hold up no delivery.
  */
 struct hook_listener {
-	int fd; /* -1: none */
-	ino_t inode;
+	int fd;	    /* -1: none */
+	int passed; /* the service manager's, which keeps it; -1: none */
+	int wake;   /* eventfd(2) */
+	ino_t inode; /* of the name, where it is ours */
 	pthread_t thread;
 	_Atomic bool ending;
 	_Atomic uint64_t malformed; /* datagrams that were no notices */
@@ -253,7 +255,12 @@ struct hook_listener {
 	struct hook_tally refused, limited; /* 401, 429; the thread's */
 };
 
-/* Begins; false: it is said why. The struct has fd -1 and an initialised lock. */
+/* Takes the socket that was passed to this process, if any; false: it is another. Logged. */
+bool hook_listen_passed(struct hook_listener *listener);
+/*
+ * Begins, on the passed socket or on one of its own in the place of what is there; false: it
+ * is said why. The struct has fd -1 and an initialised lock.
+ */
 bool hook_listen(struct hook_listener *listener, const char *path);
 void hook_listen_end(struct hook_listener *listener, const char *path);
 /* Where events go from now on; not into the last one any more. */

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -86,11 +87,11 @@ static bool tell_rest(struct hook_listener *listener)
 static void *take_and_tell(void *arg)
 {
 	struct hook_listener *listener = arg;
-	struct pollfd fd = {listener->fd, POLLIN, 0};
+	struct pollfd fds[] = {{listener->fd, POLLIN, 0}, {listener->wake, POLLIN, 0}};
 	bool left = false;
 
 	while (!atomic_load(&listener->ending)) {
-		poll(&fd, 1, left ? LOOK_MS : -1);
+		poll(fds, JOBQ_LENGTH(fds), left ? LOOK_MS : -1);
 		take_datagrams(listener);
 		left = tell_rest(listener);
 	}
@@ -104,6 +105,21 @@ static bool fail(const char *path, const char *what)
 	jobq_log(JOBQ_LOG_ERROR, "socket_failed", "path=\"%s\" step=%s msg=\"%s\"", path, what,
 		 strerror(errno));
 	return false;
+}
+
+bool hook_listen_passed(struct hook_listener *listener)
+{
+	static const char *const names[] = {"notice"};
+	struct jobq_buf why = {0};
+	int rc = jobq_passed_sockets(names, &listener->passed, 1, SOCK_DGRAM, &why);
+
+	if (rc <= 0)
+		listener->passed = -1;
+	if (rc < 0)
+		jobq_log(JOBQ_LOG_ERROR, "sockets_refused", "msg=\"%s\"",
+			 why.data != NULL ? why.data : "out of memory");
+	jobq_buf_free(&why);
+	return rc >= 0;
 }
 
 /* Bound under a name of its own and then moved, so that there is never none. */
@@ -136,35 +152,48 @@ static bool bind_socket(struct hook_listener *listener, const char *path)
 	return false;
 }
 
+/* What is passed is not ours to take away. */
+static void drop_socket(struct hook_listener *listener, const char *path)
+{
+	struct stat st;
+
+	if (listener->passed < 0) {
+		if (stat(path, &st) == 0 && st.st_ino == listener->inode)
+			unlink(path);
+		close(listener->fd);
+	}
+	listener->fd = -1;
+}
+
 bool hook_listen(struct hook_listener *listener, const char *path)
 {
-	if (!bind_socket(listener, path))
+	if (listener->passed >= 0)
+		listener->fd = listener->passed;
+	else if (!bind_socket(listener, path))
 		return false;
 	atomic_store(&listener->ending, false);
-	int rc = pthread_create(&listener->thread, NULL, take_and_tell, listener);
+	listener->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int rc = listener->wake < 0 ? errno : pthread_create(&listener->thread, NULL,
+							     take_and_tell, listener);
 	if (rc == 0)
 		return true;
 	errno = rc;
 	fail(path, "thread");
-	unlink(path);
-	close(listener->fd);
-	listener->fd = -1;
+	if (listener->wake >= 0)
+		close(listener->wake);
+	drop_socket(listener, path);
 	return false;
 }
 
 void hook_listen_end(struct hook_listener *listener, const char *path)
 {
-	struct stat st;
-
 	if (listener->fd < 0)
 		return;
-	if (stat(path, &st) == 0 && st.st_ino == listener->inode)
-		unlink(path);
 	atomic_store(&listener->ending, true);
-	shutdown(listener->fd, SHUT_RDWR); /* ends its poll(2) */
+	eventfd_write(listener->wake, 1); /* no shutdown(2): a passed socket lives on */
 	pthread_join(listener->thread, NULL);
-	close(listener->fd);
-	listener->fd = -1;
+	close(listener->wake);
+	drop_socket(listener, path);
 }
 
 void hook_listen_set_table(struct hook_listener *listener, struct jobq_table *table)

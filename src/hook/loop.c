@@ -80,14 +80,24 @@ static void end_sleeper(struct hook *hook)
 
 /* ---- the table ------------------------------------------------------------ */
 
+static void tell_state(struct hook *hook)
+{
+	jobq_notify(hook->entered ? "READY=1\nSTATUS=delivering"
+				  : "READY=1\nSTATUS=waiting for the job table");
+}
+
 static void detach(struct hook *hook)
 {
+	bool told = hook->entered && !hook->stopping;
+
 	end_sleeper(hook);
 	hook_listen_set_table(&hook->listener, NULL);
 	if (hook->table != NULL)
 		jobq_table_detach(hook->table);
 	hook->table = NULL;
 	hook->entered = hook->ready = false;
+	if (told)
+		tell_state(hook);
 }
 
 static void attach(struct hook *hook, int64_t now)
@@ -129,6 +139,7 @@ static void enter(struct hook *hook, int64_t now)
 		hook_listen(&hook->listener, hook->conf->notice_socket);
 	hook_listen_set_table(&hook->listener, hook->table);
 	start_sleeper(hook);
+	tell_state(hook);
 	jobq_log(JOBQ_LOG_INFO, "table_attached", "table=%s generation=%08x",
 		 hook->conf->table_name, jobq_table_generation(hook->table));
 }
@@ -190,6 +201,8 @@ static void reload(struct hook *hook)
 	const struct jobq_conf_args *args = hook->args;
 	struct jobq_conf fresh;
 	struct jobq_buf errors = {0};
+
+	jobq_notify_reloading();
 	bool good = jobq_conf_load(&fresh, args->file, args->settings, args->setting_count, &errors);
 	const char *why = good ? needs_restart(hook->conf, &fresh) : errors.data;
 
@@ -200,9 +213,11 @@ static void reload(struct hook *hook)
 		jobq_log_open("jobq-hook", fresh.log_level);
 		jobq_log(JOBQ_LOG_INFO, "reloaded", "file=\"%s\"", args->file);
 		check_ca(&fresh);
+		tell_state(hook);
 	} else {
 		jobq_log(JOBQ_LOG_ERROR, "reload_refused", "msg=\"%s\"",
 			 why != NULL ? why : "out of memory");
+		jobq_notify("READY=1\nSTATUS=the last reload was refused, the log says why");
 		jobq_conf_free(&fresh);
 	}
 	jobq_buf_free(&errors);
@@ -220,6 +235,7 @@ static void take_signals(struct hook *hook)
 		} else if (!hook->stopping) {
 			jobq_log(JOBQ_LOG_INFO, "stopping", "signal=%u requests=%zu",
 				 info.ssi_signo, hook_sender_running(hook->sender));
+			jobq_notify("STOPPING=1\nSTATUS=ending the requests that run");
 			hook->stopping = true;
 		}
 	}
@@ -276,7 +292,7 @@ static void tell_malformed(struct hook *hook)
 /* One round of everything; returns when the next is due at the latest. */
 static int64_t turn(struct hook *hook)
 {
-	int64_t next = jobq_clock_mono() + LOOK;
+	int64_t now = jobq_clock_mono(), next = earlier(now + LOOK, jobq_notify_alive(now));
 
 	take_signals(hook);
 	if (hook->stopping)
@@ -335,7 +351,10 @@ int hook_main(struct jobq_conf *conf, const struct jobq_conf_args *args)
 	hook.args = args;
 	hook.signals = hook.listener.fd = -1;
 	pthread_mutex_init(&hook.listener.lock, NULL);
+	jobq_notify_open();
 	raise_files();
+	if (!hook_listen_passed(&hook.listener))
+		return EX_CONFIG;
 	bool good = open_signals(&hook) && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK &&
 		    hook_guard_set(&hook.guard, conf) &&
 		    (hook.sender = hook_sender_open(&hook.guard, conf->webhook_ca)) != NULL;
@@ -346,6 +365,7 @@ int hook_main(struct jobq_conf *conf, const struct jobq_conf_args *args)
 	jobq_log(JOBQ_LOG_INFO, "started", "version=%s table=%s store=\"%s\"", PACKAGE_VERSION,
 		 conf->table_name, conf->store);
 	check_ca(conf);
+	tell_state(&hook);
 	while (!hook.stopping) {
 		int64_t next = turn(&hook);
 		if (!hook.stopping)

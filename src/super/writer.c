@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sysexits.h>
 #include <time.h>
@@ -213,6 +214,18 @@ static int load_one(void *arg, const struct jobq_entry *entry)
 	return jobq_table_import(writer->table, &job, lost);
 }
 
+/* Wakes jobqd, which tells the service manager that the table is ready. */
+static void wake_supervisor(const struct writer *writer)
+{
+	int parent = pidfd_open(getppid(), 0);
+
+	/* Looked at with the pidfd in hand: the number cannot change its owner now. */
+	if (parent >= 0 && jobq_table_started_by_owner(writer->table))
+		pidfd_send_signal(parent, SIGUSR1, NULL, 0);
+	if (parent >= 0)
+		close(parent);
+}
+
 /* Fills the empty table from the store. */
 static int load(struct writer *writer)
 {
@@ -234,6 +247,7 @@ static int load(struct writer *writer)
 		 (long long)(jobq_clock_mono() - began) / 1000);
 	writer->stored = 0;
 	jobq_table_set_ready(writer->table);
+	wake_supervisor(writer);
 	return 0;
 }
 

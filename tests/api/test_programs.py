@@ -106,6 +106,19 @@ def test_good_configuration(good, name, option):
     assert (done.returncode, done.stdout, done.stderr) == (0, "configuration ok\n", "")
 
 
+def test_sample_configuration_is_good(project, configured):
+    """As it ships, once there is a project, and with every line in force."""
+    sample = (ROOT / "packaging/jobq.conf").read_text()
+    whole = re.sub(r"^#(\w+ = )", r"\1", sample, flags=re.M)
+    assert whole.count("\n#") < sample.count("\n#") - 20
+    for text in (sample, whole):
+        config = configured(text)
+        done = program("jobqd", "-t", "-c", config, "-o", f"project={project}")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "configuration ok\n", "")
+    done = program("jobqd", "-t", "-c", configured(sample))
+    assert done.returncode == WRONG and "project is not set" in done.stderr
+
+
 @pytest.mark.parametrize("name", DAEMONS)
 def test_every_error_is_told_with_its_line(project, configured, name):
     config = configured(
