@@ -102,9 +102,17 @@ def statuses(service, request, count):
     return Counter(answer.status for answer in found), found
 
 
+SECURITY = {
+    "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
 def assert_plain(answer):
     """What holds for each and every answer."""
-    assert answer.headers.get_all("X-Content-Type-Options") == ["nosniff"]
+    for name, value in SECURITY.items():
+        assert answer.headers.get_all(name) == [value]
     assert answer.headers.get_all("Cache-Control") == ["no-store"]
     assert answer.headers.get_all("Server") == ["nginx"], "no version"
     assert answer.headers.get_all("Content-Type") == ["application/json"]
@@ -118,7 +126,7 @@ def assert_error(answer, status, code):
     assert set(body) <= {"success", "error", "code", "details"}
     assert body["success"] is False and body["code"] == code
     assert isinstance(body["error"], str) and len(body["error"]) > 5
-    assert ("WWW-Authenticate" in answer.headers) == (status == 401)
+    assert ("WWW-Authenticate" in answer.headers) == (status in (401, 403))
     return body
 
 
@@ -592,7 +600,8 @@ def test_errors_can_be_read_while_the_client_still_sends(service, data, status):
 
 # ---- nginx's own errors, as they are written -------------------------------------
 
-SITE = (ROOT / "nginx/jobq-server.conf.in").read_text()
+SITE = (ROOT / "nginx/jobq-answers.conf").read_text()
+ROUTES = (ROOT / "nginx/jobq-server.conf.in").read_text()
 PAGES = re.findall(r"^location (?:@|= /_)jobq[_/](\d+) \{\n(.*?)^\}", SITE, re.M | re.S)
 RETURNED = re.compile(r"\breturn (\d+)(?: '([^']*)')?;")
 
@@ -617,7 +626,7 @@ def test_every_error_has_its_page_and_every_page_its_error():
         for code in re.findall(r"(?<!=)\b\d+", codes):
             assert code not in used
             used[code] = re.search(r"\d+$", page)[0]
-    assert {"400", "401", "404", "405", "408", "413", "414", "429", "494", "500", "502", "503",
+    assert {"400", "401", "403", "404", "405", "408", "413", "414", "429", "494", "500", "502", "503",
             "504"} <= set(used)
     assert {status for status, _ in PAGES} == set(used.values())
     assert used["494"] == "431"
@@ -627,6 +636,7 @@ def test_every_error_has_its_page_and_every_page_its_error():
 
 def test_no_location_drops_the_headers():
     """An add_header within a location takes all of the server's away."""
+    assert re.findall(r"^[ \t]*add_header", ROUTES, re.M) == []
     assert re.findall(r"^[ \t]+add_header", SITE, re.M) == []
     assert len(re.findall(r"^add_header .* always;$", SITE, re.M)) == \
         len(re.findall(r"\badd_header ", re.sub(r"#.*", "", SITE)))
