@@ -906,8 +906,8 @@ def test_refusals_have_a_limit_of_their_own(own_service):
 
 # ---- the access log --------------------------------------------------------------
 
-MEMBERS = ["time", "request_id", "client", "token", "request", "status", "bytes_in", "bytes_out",
-           "seconds", "upstream_seconds", "upstream_connect_seconds", "connection",
+MEMBERS = ["time", "request_id", "client", "token", "request", "job", "status", "bytes_in",
+           "bytes_out", "seconds", "upstream_seconds", "upstream_connect_seconds", "connection",
            "connection_requests"]
 
 
@@ -928,12 +928,28 @@ def test_log_is_one_object_a_line(service, method, path, known, status, request_
     line = logged(service, before, status=str(status), request=request_logged)
     assert list(line) == MEMBERS
     assert line["client"] == "127.0.0.1"
+    assert line["job"] == (re.findall(r"^/jobs/(\d+)", path) or [""])[0]
     assert line["token"] == ("ci" if known else "")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+\d\d:\d\d", line["time"])
     assert re.fullmatch(r"[0-9a-f]{32}", line["request_id"])
     assert float(line["seconds"]) >= 0 and int(line["bytes_out"]) > len(answer.body)
     asked = known and path.startswith("/jobs") and method != "TRACE"
     assert bool(line["upstream_seconds"]) == asked
+
+
+def test_log_tells_which_job_was_made(service):
+    before = len(log_lines(service))
+    body = b'{"type": "cache_warming", "parameters": {}}'
+    headers = ["Content-Type: application/json", "Idempotency-Key: logged"]
+    made = ask(service, "POST", token=service.token, body=body, headers=headers).json()["job_id"]
+    assert ask(service, "POST", token=service.token, body=body, headers=headers).json()[
+        "job_id"] == made
+    ask(service, "POST", token=service.token, body=b"{}", headers=headers)
+    ask(service, path=f"/jobs/{made}/events?x=1", version="HTTP/1.0")
+    wait_logged(service, before + 4)
+    # In any order: a worker may be late with what its client has long had.
+    assert sorted(json.loads(line)["job"] for line in log_lines(service)[before:]) == \
+        ["", made, made, made]
 
 
 @pytest.mark.parametrize("data", [
