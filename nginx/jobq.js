@@ -15,18 +15,19 @@ import crypto from 'crypto';
 // RFC 6750: the scheme's case does not matter, the token's does.
 const BEARER = /^[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+\/-]{1,512}=*)$/;
 
-// Names go into logs and to the application.
+// Names go into logs and to the application. In njs `$` matches before a newline
+// at the end, too, so that is looked for apart.
 const NAME = /^[A-Za-z0-9._@-]{1,64}$/;
 
-const SCOPE = /^(read|submit|admin)$/;
+const SCOPES = ['read', 'submit', 'admin'];
 
 // What is wrong with an entry of the file, or ''. src/ctl/tokens.c judges alike.
 function wrong(entry) {
-    if (typeof entry.name !== 'string' || !NAME.test(entry.name)) {
+    if (typeof entry.name !== 'string' || !NAME.test(entry.name) ||
+        entry.name.endsWith('\n')) {
         return 'has no usable name (1 to 64 of A-Z a-z 0-9 . _ @ -)';
     }
-    if (entry.scope !== undefined &&
-        (typeof entry.scope !== 'string' || !SCOPE.test(entry.scope))) {
+    if (entry.scope !== undefined && SCOPES.indexOf(entry.scope) < 0) {
         return 'has no usable scope (read, submit or admin)';
     }
     if (entry.expires !== undefined && entry.expires !== null &&
