@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -965,6 +966,32 @@ def test_log_is_json_whatever_is_sent(service, data):
         assert s.recv(65536)
     wait_logged(service, before + 1)
     assert all(list(json.loads(line)) == MEMBERS for line in log_lines(service)[before:])
+
+
+def test_log_is_rotated(service, tmp_path):
+    """With packaging/logrotate, on the log and the nginx of this test."""
+    if not shutil.which("logrotate", path="/usr/sbin:/usr/bin"):
+        pytest.skip("logrotate is not installed")
+    log = service.state / "log/access.log"
+    text = (ROOT / "packaging/logrotate").read_text()
+    text = text.replace("/var/log/jobq/*.log", str(log)).replace(
+        "/run/nginx.pid", str(service.state / "tmp/nginx.pid"))
+    if os.getuid() != 0:
+        text = text.replace("create 0640 www-data adm", "create 0640")
+    (tmp_path / "conf").write_text(text)
+    (tmp_path / "conf").chmod(0o644)
+    log.parent.chmod(0o755)
+    ask(service, token=service.token, path="/jobs/424242")
+    wait_logged(service, 1)
+    subprocess.run(["/usr/sbin/logrotate", "-f", "-s", tmp_path / "state", tmp_path / "conf"],
+                   check=True, timeout=20)
+    assert b"/jobs/424242" in log.with_suffix(".log.1").read_bytes()
+
+    def fresh():
+        ask(service, token=service.token, path="/jobs/434343")
+        return any(b"/jobs/434343" in line for line in log_lines(service))
+    wait_until(fresh, 20, "a line in the new log")
+    assert log.stat().st_mode & 0o777 == 0o640
 
 
 def test_no_token_is_ever_logged(service):
