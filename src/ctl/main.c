@@ -110,7 +110,7 @@ static const struct command {
 	 "remove job table and scene cache while jobqd is down; jobs that are stored come back"},
 	{"scene", "check", NULL, ctl_scene,
 	 "judge scenes of a project without a service; see 'jobqctl scene --help'"},
-	{"token", "add", NULL, ctl_token,
+	{"token", "...", NULL, ctl_token,
 	 "add, list, revoke or rotate clients' tokens; see 'jobqctl token --help'"},
 };
 
