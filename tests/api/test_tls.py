@@ -23,7 +23,7 @@ SUITES = {  # Mozilla's "intermediate", but for those of DHE
     "ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305"}
 
 
-# ---- certificates -----------------------------------------------------------------------
+# ---- certificates ---------------------------------------------------------------------
 
 
 def openssl(*words):
@@ -99,7 +99,7 @@ def site(project, authority, certificate):
         yield running
 
 
-# ---- asking -------------------------------------------------------------------------------
+# ---- asking ---------------------------------------------------------------------------
 
 
 def context(service, *protocols, client=None, **settings):
@@ -158,7 +158,7 @@ def assert_error(answer, status, code, hsts=HSTS):
     assert body["success"] is False and body["code"] == code
 
 
-# ---- a job ----------------------------------------------------------------------------------
+# ---- a job ----------------------------------------------------------------------------
 
 
 def test_job_over_https(site):
@@ -203,7 +203,7 @@ def test_too_large_over_tls(site, tmp_path, http):
     assert json.loads(got[:-3])["code"] == "payload_too_large" and got[-3:] == "413"
 
 
-# ---- headers ----------------------------------------------------------------------------------
+# ---- headers --------------------------------------------------------------------------
 
 
 def test_every_answer_is_secured(site):
@@ -235,7 +235,7 @@ def test_absent_application_is_secured(site):
     site.wait_healthy()
 
 
-# ---- TLS ----------------------------------------------------------------------------------------
+# ---- TLS ------------------------------------------------------------------------------
 
 
 def test_versions_of_tls(site):
@@ -296,7 +296,7 @@ def test_sessions_are_kept_without_tickets(site):
         assert s.session_reused
 
 
-# ---- HTTP ---------------------------------------------------------------------------------------
+# ---- HTTP -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method,path,body", [
@@ -323,7 +323,8 @@ def test_http_answers_its_own_errors(site):
     answer = plain(site.http, compose("HEAD"), "HEAD")
     assert answer.status == 308 and answer.headers["Location"].startswith("https://localhost:")
     for data, status, code in (
-            (b"hello\r\n\r\n", 400, "bad_request"), (compose(path="/" + "x" * 9000), 414, "uri_too_long"),
+            (b"hello\r\n\r\n", 400, "bad_request"),
+            (compose(path="/" + "x" * 9000), 414, "uri_too_long"),
             (compose(headers=["X: " + "x" * 9000]), 431, "headers_too_large"),
             (compose("TRACE"), 401, "unauthorized"),
             (compose(path="/_jobq/400"), 404, "not_found")):
@@ -349,7 +350,7 @@ def test_http_on_the_port_of_https(site, data):
     assert_error(plain(site.https, data), 400, "https_expected")
 
 
-# ---- certbot, against an ACME server of our own ---------------------------------------------------
+# ---- certbot, against an ACME server of our own ---------------------------------------
 
 
 @contextmanager
@@ -418,7 +419,7 @@ def test_certbot(site, certificate, tmp_path):
             reload(site)
 
 
-# ---- client certificates --------------------------------------------------------------------------
+# ---- client certificates --------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -455,7 +456,7 @@ def test_client_certificates(site, clients, mutual):
     assert_error(plain(site.https, compose()), 400, "https_expected")
 
 
-# ---- as it is installed ----------------------------------------------------------------------------
+# ---- as it is installed ---------------------------------------------------------------
 
 
 def test_templates_are_filled_in_completely():

@@ -163,7 +163,7 @@ def test_rotation_of_what_is_not_there(file):
     assert len(entries(file)) == 2
 
 
-# ---- what each may do ------------------------------------------------------------------
+# ---- what each may do -----------------------------------------------------------------
 
 READ = [("GET", "/jobs?limit=1", b""), ("HEAD", "/jobs?limit=1", b""), ("GET", "/jobs", b""),
         ("GET", "/jobs/999999?wait=1", b""), ("GET", "/webhooks", b""),
@@ -244,7 +244,7 @@ def test_forbidden_requests_count_for_the_limit(own_service):
     assert got.count(b"HTTP/1.1 403 ") >= 2000 and got.count(b"HTTP/1.1 429 ") > 100
 
 
-# ---- what stands in the file -------------------------------------------------------------
+# ---- what stands in the file ----------------------------------------------------------
 
 FUTURE = 4000000000
 IN_THE_FILE = [
@@ -261,12 +261,14 @@ IN_THE_FILE = [
     ({"name": "a", "expires": True}, "unusable", None),
     ({"name": "a", "expires": str(FUTURE)}, "unusable", None),
     ({"name": "a", "scope": "Read"}, "unusable", None),
-    ({"name": "a", "scope": ""}, "unusable", None), ({"name": "a", "scope": None}, "unusable", None),
+    ({"name": "a", "scope": ""}, "unusable", None),
+    ({"name": "a", "scope": None}, "unusable", None),
     ({"name": "a", "scope": ["admin"]}, "unusable", None),
     ({"name": "a", "scope": "read\n"}, "unusable", None),
     ({"name": "a", "scope": "read submit"}, "unusable", None),
     ({"name": "a b"}, "unusable", None), ({"name": "a\n"}, "unusable", None),
-    ({"name": "\x1b[2J"}, "unusable", None), ({"name": ""}, "unusable", None), ({}, "unusable", None),
+    ({"name": "\x1b[2J"}, "unusable", None), ({"name": ""}, "unusable", None),
+    ({}, "unusable", None),
     ({"scope": "read"}, "unusable", None), (None, "unusable", None), (5, "unusable", None),
     ([], "unusable", None), (["a"], "unusable", None), (True, "unusable", None),
     ("", "unusable", None), ("n" * 64, "valid", "admin"), ("n" * 65, "unusable", None),
@@ -360,13 +362,14 @@ def test_changes_at_a_time_lose_none(file):
         {line["hash"] for line in entries(file)}
 
 
-# ---- what goes wrong -------------------------------------------------------------------
+# ---- what goes wrong ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("words", [
     (), ("add",), ("add", ""), ("add", "a b"), ("add", "a" * 65), ("add", "ä"), ("add", "a", "b"),
-    ("add", "a", "--expires", "90"), ("add", "a", "--expires", "0"), ("add", "a", "--expires", "0d"),
-    ("add", "a", "--expires", ""), ("add", "a", "--expires", "-1d"), ("add", "a", "--expires", "1w"),
+    ("add", "a", "--expires", "90"), ("add", "a", "--expires", "0"),
+    ("add", "a", "--expires", "0d"), ("add", "a", "--expires", ""),
+    ("add", "a", "--expires", "-1d"), ("add", "a", "--expires", "1w"),
     ("add", "a", "--expires", "500ms"), ("add", "a", "--expires", "1.5h"),
     ("add", "a", "--expires", "36501d"), ("add", "a", "--expires", "99999999999999999999d"),
     ("add", "a", "--scope", "root"), ("add", "a", "--scope", ""), ("add", "a", "--overlap", "7d"),
