@@ -10,6 +10,7 @@ libjobq_a_SOURCES = \
 	%D%/base/buf.c %D%/base/clock.c %D%/base/futex.c %D%/base/log.c %D%/base/net.c \
 	%D%/base/notify.c %D%/base/passed.c %D%/base/text.c \
 	%D%/conf/conf.h %D%/conf/conf.c %D%/conf/value.c \
+	%D%/ctl/tokens.h %D%/ctl/tokens.c %D%/ctl/tokens_file.c \
 	%D%/job/body.h %D%/job/body.c %D%/job/event.c %D%/job/job.c %D%/job/json.c \
 	%D%/job/paths.c %D%/job/rules.c %D%/job/webhook_rules.c \
 	%D%/table/table.h %D%/table/blob.c %D%/table/check.c \
@@ -55,4 +56,5 @@ jobq_hook_LDADD = $(LDADD) $(LIBCURL_LIBS) $(CRYPTO_LIBS)
 
 bin_PROGRAMS += jobqctl
 jobqctl_SOURCES = %D%/ctl/ctl.h %D%/ctl/backup.c %D%/ctl/cache.c %D%/ctl/fsck.c \
-	%D%/ctl/main.c %D%/ctl/scene.c
+	%D%/ctl/main.c %D%/ctl/nginx.c %D%/ctl/scene.c %D%/ctl/token.c
+jobqctl_LDADD = $(LDADD) $(CRYPTO_LIBS)

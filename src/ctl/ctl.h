@@ -18,6 +18,8 @@ int ctl_usage(const char *problem, const char *what);
 int ctl_cache(const struct jobq_conf *conf, char *const *words);
 int ctl_fsck(const struct jobq_conf *conf, char *const *words);
 int ctl_backup(const struct jobq_conf *conf, char *const *words);
-int ctl_scene(int argc, char **argv);
+/* With options of their own; `args`: those in front of the command. */
+int ctl_scene(int argc, char **argv, const struct jobq_conf_args *args);
+int ctl_token(int argc, char **argv, const struct jobq_conf_args *args);
 
 #endif

@@ -94,8 +94,9 @@ static const struct command {
 	const char *name;
 	const char *operand; /* its one operand, or "" */
 	int (*run)(const struct jobq_conf *conf, char *const *words);
-	/* Instead: without a configuration, with options of its own. argv[1] follows the name. */
-	int (*run_alone)(int argc, char **argv);
+	/* Instead: with options of its own, reading a configuration if it likes. argv[1] follows
+	 * the name. */
+	int (*run_alone)(int argc, char **argv, const struct jobq_conf_args *args);
 	const char *sentence;
 } commands[] = {
 	{"show", "", show, NULL, "print the job table's numbers"},
@@ -109,12 +110,14 @@ static const struct command {
 	 "remove job table and scene cache while jobqd is down; jobs that are stored come back"},
 	{"scene", "check", NULL, ctl_scene,
 	 "judge scenes of a project without a service; see 'jobqctl scene --help'"},
+	{"token", "...", NULL, ctl_token,
+	 "add, list, revoke or rotate clients' tokens; see 'jobqctl token --help'"},
 };
 
 static void print_help(void)
 {
 	printf("Usage: jobqctl [-c FILE] [-o NAME=VALUE]... COMMAND\n"
-	       "Looks after the job table of a jobq service.\n\n"
+	       "Looks after a jobq service.\n\n"
 	       "  -c, --config FILE        read this configuration [" JOBQ_CONF_FILE "]\n"
 	       "  -o, --option NAME=VALUE  set an option, over what the file says\n"
 	       "  -h, --help               show this and exit\n"
@@ -201,7 +204,7 @@ int main(int argc, char **argv)
 	argv[0] = program_invocation_name;
 	optind = 0;
 	if (command->run_alone != NULL)
-		return command->run_alone(argc, argv);
+		return command->run_alone(argc, argv, &args);
 	take_options(&args, argc, argv, "c:o:hV");
 	return run(command, argv + optind, argc - optind, &args);
 }

@@ -269,7 +269,7 @@ static void print_help(void)
 	       "checked: the command line, DIR or a path is wrong.\n");
 }
 
-int ctl_scene(int argc, char **argv)
+int ctl_scene(int argc, char **argv, const struct jobq_conf_args *args)
 {
 	static const struct option longs[] = {
 		{"project", required_argument, NULL, 'p'},
@@ -281,6 +281,7 @@ int ctl_scene(int argc, char **argv)
 	const char *root = NULL;
 	int c;
 
+	(void)args;
 	while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
 		if (c == 'p') {
 			root = optarg;

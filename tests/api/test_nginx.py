@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -102,9 +103,17 @@ def statuses(service, request, count):
     return Counter(answer.status for answer in found), found
 
 
+SECURITY = {
+    "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
 def assert_plain(answer):
     """What holds for each and every answer."""
-    assert answer.headers.get_all("X-Content-Type-Options") == ["nosniff"]
+    for name, value in SECURITY.items():
+        assert answer.headers.get_all(name) == [value]
     assert answer.headers.get_all("Cache-Control") == ["no-store"]
     assert answer.headers.get_all("Server") == ["nginx"], "no version"
     assert answer.headers.get_all("Content-Type") == ["application/json"]
@@ -118,7 +127,7 @@ def assert_error(answer, status, code):
     assert set(body) <= {"success", "error", "code", "details"}
     assert body["success"] is False and body["code"] == code
     assert isinstance(body["error"], str) and len(body["error"]) > 5
-    assert ("WWW-Authenticate" in answer.headers) == (status == 401)
+    assert ("WWW-Authenticate" in answer.headers) == (status in (401, 403))
     return body
 
 
@@ -592,7 +601,8 @@ def test_errors_can_be_read_while_the_client_still_sends(service, data, status):
 
 # ---- nginx's own errors, as they are written -------------------------------------
 
-SITE = (ROOT / "nginx/jobq-server.conf.in").read_text()
+SITE = (ROOT / "nginx/jobq-answers.conf").read_text()
+ROUTES = (ROOT / "nginx/jobq-server.conf.in").read_text()
 PAGES = re.findall(r"^location (?:@|= /_)jobq[_/](\d+) \{\n(.*?)^\}", SITE, re.M | re.S)
 RETURNED = re.compile(r"\breturn (\d+)(?: '([^']*)')?;")
 
@@ -617,7 +627,7 @@ def test_every_error_has_its_page_and_every_page_its_error():
         for code in re.findall(r"(?<!=)\b\d+", codes):
             assert code not in used
             used[code] = re.search(r"\d+$", page)[0]
-    assert {"400", "401", "404", "405", "408", "413", "414", "429", "494", "500", "502", "503",
+    assert {"400", "401", "403", "404", "405", "408", "413", "414", "429", "494", "500", "502", "503",
             "504"} <= set(used)
     assert {status for status, _ in PAGES} == set(used.values())
     assert used["494"] == "431"
@@ -627,6 +637,7 @@ def test_every_error_has_its_page_and_every_page_its_error():
 
 def test_no_location_drops_the_headers():
     """An add_header within a location takes all of the server's away."""
+    assert re.findall(r"^[ \t]*add_header", ROUTES, re.M) == []
     assert re.findall(r"^[ \t]+add_header", SITE, re.M) == []
     assert len(re.findall(r"^add_header .* always;$", SITE, re.M)) == \
         len(re.findall(r"\badd_header ", re.sub(r"#.*", "", SITE)))
@@ -896,8 +907,8 @@ def test_refusals_have_a_limit_of_their_own(own_service):
 
 # ---- the access log --------------------------------------------------------------
 
-MEMBERS = ["time", "request_id", "client", "token", "request", "status", "bytes_in", "bytes_out",
-           "seconds", "upstream_seconds", "upstream_connect_seconds", "connection",
+MEMBERS = ["time", "request_id", "client", "token", "request", "job", "status", "bytes_in",
+           "bytes_out", "seconds", "upstream_seconds", "upstream_connect_seconds", "connection",
            "connection_requests"]
 
 
@@ -918,12 +929,28 @@ def test_log_is_one_object_a_line(service, method, path, known, status, request_
     line = logged(service, before, status=str(status), request=request_logged)
     assert list(line) == MEMBERS
     assert line["client"] == "127.0.0.1"
+    assert line["job"] == (re.findall(r"^/jobs/(\d+)", path) or [""])[0]
     assert line["token"] == ("ci" if known else "")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+\d\d:\d\d", line["time"])
     assert re.fullmatch(r"[0-9a-f]{32}", line["request_id"])
     assert float(line["seconds"]) >= 0 and int(line["bytes_out"]) > len(answer.body)
     asked = known and path.startswith("/jobs") and method != "TRACE"
     assert bool(line["upstream_seconds"]) == asked
+
+
+def test_log_tells_which_job_was_made(service):
+    before = len(log_lines(service))
+    body = b'{"type": "cache_warming", "parameters": {}}'
+    headers = ["Content-Type: application/json", "Idempotency-Key: logged"]
+    made = ask(service, "POST", token=service.token, body=body, headers=headers).json()["job_id"]
+    assert ask(service, "POST", token=service.token, body=body, headers=headers).json()[
+        "job_id"] == made
+    ask(service, "POST", token=service.token, body=b"{}", headers=headers)
+    ask(service, path=f"/jobs/{made}/events?x=1", version="HTTP/1.0")
+    wait_logged(service, before + 4)
+    # In any order: a worker may be late with what its client has long had.
+    assert sorted(json.loads(line)["job"] for line in log_lines(service)[before:]) == \
+        ["", made, made, made]
 
 
 @pytest.mark.parametrize("data", [
@@ -939,6 +966,32 @@ def test_log_is_json_whatever_is_sent(service, data):
         assert s.recv(65536)
     wait_logged(service, before + 1)
     assert all(list(json.loads(line)) == MEMBERS for line in log_lines(service)[before:])
+
+
+def test_log_is_rotated(service, tmp_path):
+    """With packaging/logrotate, on the log and the nginx of this test."""
+    if not shutil.which("logrotate", path="/usr/sbin:/usr/bin"):
+        pytest.skip("logrotate is not installed")
+    log = service.state / "log/access.log"
+    text = (ROOT / "packaging/logrotate").read_text()
+    text = text.replace("/var/log/jobq/*.log", str(log)).replace(
+        "/run/nginx.pid", str(service.state / "tmp/nginx.pid"))
+    if os.getuid() != 0:
+        text = text.replace("create 0640 www-data adm", "create 0640")
+    (tmp_path / "conf").write_text(text)
+    (tmp_path / "conf").chmod(0o644)
+    log.parent.chmod(0o755)
+    ask(service, token=service.token, path="/jobs/424242")
+    wait_logged(service, 1)
+    subprocess.run(["/usr/sbin/logrotate", "-f", "-s", tmp_path / "state", tmp_path / "conf"],
+                   check=True, timeout=20)
+    assert b"/jobs/424242" in log.with_suffix(".log.1").read_bytes()
+
+    def fresh():
+        ask(service, token=service.token, path="/jobs/434343")
+        return any(b"/jobs/434343" in line for line in log_lines(service))
+    wait_until(fresh, 20, "a line in the new log")
+    assert log.stat().st_mode & 0o777 == 0o640
 
 
 def test_no_token_is_ever_logged(service):

@@ -340,6 +340,25 @@ def test_quickstart_with_a_token_of_ones_own(quick):
     assert (service.state / "token").stat().st_mode & 0o777 == 0o600
 
 
+def test_quickstart_keeps_tokens_that_were_added(quick, tmp_path):
+    """Until --token names another."""
+    words = ["-c", tmp_path / "state/etc/jobq.conf", "token"]
+    service = quick(state=tmp_path / "state")
+    own = service.token
+    done = program("jobqctl", *words, "add", "more")
+    assert done.returncode == 0, done.stderr
+    more = service.new_session(done.stdout.strip())
+    assert more.get(f"{service.base_url}/jobs", timeout=20).status_code == 200
+    service.stop()
+    service = quick(state=tmp_path / "state")
+    assert service.token == own and service.get("/jobs").status_code == 200
+    assert more.get(f"{service.base_url}/jobs", timeout=20).status_code == 200
+    service.stop()
+    service = quick("--token", "t" * 20, state=tmp_path / "state")
+    assert service.get("/jobs").status_code == 200
+    assert more.get(f"{service.base_url}/jobs", timeout=20).status_code == 401
+
+
 def test_second_quickstart_on_a_state_is_refused(quick):
     service = quick()
     before = {path: path.read_bytes() for path in service.state.glob("*/*.*") if path.is_file()}
