@@ -128,10 +128,10 @@ function svg(tag, attributes, text) {
   return element;
 }
 
-// 1, 2, 5, 10, 20, … not below n.
+// 4, 6, 8, 10, 20, 40, … not below n: half of it is a whole number.
 function roundUp(n) {
   const power = 10 ** Math.floor(Math.log10(n));
-  return [1, 2, 5, 10].map((digit) => digit * power).find((value) => value >= n);
+  return [1, 2, 4, 6, 8, 10].map((digit) => digit * power).find((value) => value >= n);
 }
 
 export function draw() {

@@ -185,6 +185,7 @@ function showRows() {
     : filter.status || filter.type ? "No job is like that." : "There are no jobs yet. Submit one?");
   setText($("jobs-range"), none ? "" : `${count(start + 1)} to ${count(start + shown.length)} of `
     + `${count(shownList.length)}${jobs.cut ? "; the latest only" : ""}`);
+  $("newer").hidden = $("newest").hidden = $("older").hidden = shownList.length <= ROWS;
   // Not `disabled`, which would take the focus away from who has just pressed it.
   $("newer").setAttribute("aria-disabled", start === 0);
   $("newest").setAttribute("aria-disabled", start === 0);

@@ -50,6 +50,9 @@ $("login-form").addEventListener("submit", async (event) => {
     keepToken(value);
     $("token").value = "";
     enter();
+    if (document.querySelector("dialog[open]") === null) {
+      $(`${page}-heading`).focus(); // what had the focus is gone
+    }
   } catch (error) {
     $("login-button").disabled = false;
     problem($("login-error"), error.status === 401 ? "The service does not know this token."
@@ -222,9 +225,6 @@ function enter() {
       }
     }
   }, HEALTH_EVERY);
-  if (!document.activeElement || document.activeElement === document.body) {
-    $("jobs-heading").focus();
-  }
 }
 
 if (token()) {
