@@ -388,7 +388,7 @@ def test_tokens_file_is_read_again_on_reload(own_service):
 
 # ---- without a token: 401 to everything ------------------------------------------
 
-EVERYWHERE = ["/", "/jobs", "/jobs/1", "/jobs?limit=1", "/jobs?wait=1", "/jobs/1?wait=60", "/none",
+EVERYWHERE = ["/dashboard", "/dashboard/none.js", "/dashboard/index.html", "/jobs", "/jobs/1", "/jobs?limit=1", "/jobs?wait=1", "/jobs/1?wait=60", "/none",
               "//jobs", "/jobs/", "/jobs/./1", "/job%73", "/jobs/%2e%2e", "/healthz/", "/healthzz",
               "/HEALTHZ", "//healthz", "/jobs/../healthz", "/%68ealthz", "/healthz%20",
               "/metrics", "/openapi.json", "/webhooks", "/events", "/jobs/1/events",
@@ -404,6 +404,18 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT
 def test_every_path_is_refused(service, path):
     assert_refused(ask(service, path=path))
     assert_refused(ask(service, "DELETE", path, token="wrong"), INVALID)
+
+
+@pytest.mark.parametrize("token", ["", "wrong"])
+def test_the_page_is_for_everybody(service, token):
+    """It asks for a token itself; what it may load and do is said in its policy."""
+    for path, kind in (("/", "text/html"), ("/dashboard/main.js", "text/javascript"),
+                       ("/dashboard/style.css", "text/css"), ("http://localhost", "text/html")):
+        answer = ask(service, path=path, token=token)
+        assert answer.status == 200 and answer.headers["Content-Type"].startswith(kind), path
+    policy = ask(service, path="/").headers["Content-Security-Policy"]
+    assert "script-src 'self'" in policy and "unsafe" not in policy
+    assert_refused(ask(service, "POST", "/", body=b"{}"))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -497,12 +509,12 @@ def test_bad_chunks_are_400(service, chunk):
 
 
 @pytest.mark.parametrize("path", [
-    "/", "/none", "/job", "/jobss", "/jobs/", "//jobs", "/jobs//1", "/jobs/./1", "/./jobs",
+    "/dashboard", "/dashboard/", "/dashboard/index.html", "/none", "/job", "/jobss", "/jobs/", "//jobs", "/jobs//1", "/jobs/./1", "/./jobs",
     "/jobs/../jobs", "/jobs/1/", "/jobs/1/.", "/jobs%2F1", "/jobs/%2e%2e", "/jobs/%2e%2e/jobs",
     "/job%73", "/jobs/1%20", "/jobs;x=1", "/jobs/1;x", "/jobs\\1", "/jobs/1:2",
     "/JOBS", "/jobs#x", "/jobs/\xe4", "/healthz/", "/healthz/x", "/healthz.json", "/jobs.json",
     "/%68ealthz", "/_jobq/400", "/_jobq/refuse", "/_jobq/wait", "/_jobq/wait?wait=1", "/index.html",
-    "/jobs.gif", "/none.jpg", "/openapi.jso", "http://localhost", "http://localhost/jobs/",
+    "/jobs.gif", "/none.jpg", "/openapi.jso", "http://localhost/jobs/",
 ])
 def test_what_is_nowhere_is_404(service, path):
     for method in ("GET", "POST", "DELETE"):
@@ -918,7 +930,7 @@ MEMBERS = ["time", "request_id", "client", "token", "request", "job", "status", 
     ("DELETE", "/jobs/18446744073709551615", True, 404, "DELETE /jobs/18446744073709551615"),
     ("GET", "/openapi.json", False, 401, "GET /openapi.json"),
     ("PROPFIND", "/jobs/1/events", False, 401, "PROPFIND /jobs/1/events"),
-    ("TRACE", "/jobs", True, 405, "TRACE /jobs"), ("GET", "/", True, 404, "GET /"),
+    ("TRACE", "/jobs", True, 405, "TRACE /jobs"), ("GET", "/", True, 200, "GET /"),
     ("GET", "/" + "x" * 9000, False, 414, "GET -"), ("DELETE", "//jobs", True, 404, "DELETE -"),
     ("GET", "/Jobs?x=1", True, 404, "GET -"), ("GET", "http://localhost/none", True, 404, "-"),
 ], ids=lambda value: str(value)[:20])
