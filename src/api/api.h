@@ -43,6 +43,7 @@ struct api_ties {
 };
 
 struct api_listener; /* see stream.h */
+struct api_thread;
 
 /* One request. Belongs to the thread that serves it. */
 struct api_request {
@@ -145,6 +146,11 @@ bool api_command(struct api_request *request, struct jobq_command *command, uint
  */
 bool api_pool_enter(void);
 void api_pool_leave(void);
+/*
+ * Whether, as the process is to stop, a thread that waits for a request has waited for
+ * long enough: then it is signalled, and closes its connection.
+ */
+bool api_pool_gives_up(struct api_thread *thread);
 /* The life of a worker process. */
 int api_pool_run(const struct jobq_conf *conf, const struct api_pool *pool,
 		 const struct api_ties *ties);
@@ -162,6 +168,7 @@ struct api_thread {
 	const struct jobq_conf *conf;
 	const struct api_pool *pool;
 	_Atomic int state;
+	_Atomic int64_t idle_since; /* jobq_clock_mono() */
 	struct api_request request;
 };
 

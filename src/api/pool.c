@@ -18,6 +18,7 @@
 #define SPARE_FILES 64      /* descriptors beside those of clients */
 #define ORPHAN_LOOK 250     /* milliseconds between looks for a successor */
 #define IDLE_GRACE 6000000  /* nginx closes its kept connections after 5 s */
+#define IDLE_GRACE_PASSED 500000
 #define STOP_GRACE 20000000 /* then even busy threads are left behind */
 #define NUDGE 20            /* milliseconds between signals to threads */
 
@@ -106,6 +107,20 @@ static void await_end(const struct api_pool *pool, int signals, int parent)
 }
 
 /*
+ * Where the service manager keeps the socket, all that comes waits in it until
+ * this process has ended. Then a kept connection is closed when nginx has not used
+ * it for a moment: that it uses it again at the very same time, which would cost a
+ * request, is as good as impossible, and some seconds more are much to wait.
+ */
+bool api_pool_gives_up(struct api_thread *thread)
+{
+	int64_t grace = thread->pool->passed ? IDLE_GRACE_PASSED : IDLE_GRACE;
+
+	return atomic_load(&api_stopping) &&
+	       jobq_clock_mono() > atomic_load(&thread->idle_since) + grace;
+}
+
+/*
  * Ends the threads: those that wait for a connection at once, those that have
  * one kept when nginx has had the time to close it, busy ones when they are
  * done. Signals are repeated, because one may come just before a thread sleeps.
@@ -122,7 +137,7 @@ static bool stop_threads(struct api_thread *threads, unsigned count)
 		for (unsigned i = 0; i < count; i++) {
 			int state = atomic_load(&threads[i].state);
 			bool nudge = state == API_ACCEPTING ||
-				     (state == API_IDLE && now > began + IDLE_GRACE);
+				     (state == API_IDLE && api_pool_gives_up(&threads[i]));
 			if (nudge)
 				pthread_kill(threads[i].thread, SIGUSR2);
 			if (state == API_BUSY)
