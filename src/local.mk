@@ -44,7 +44,14 @@ libjobq_a_SOURCES = \
 	%D%/hook/schedule.c %D%/hook/send.c %D%/hook/sign.c \
 	%D%/slot/room.h %D%/slot/slot.h %D%/slot/batch_operations.c %D%/slot/cache_warming.c \
 	%D%/slot/confine.c %D%/slot/job.c %D%/slot/log.c %D%/slot/scene_preload.c %D%/slot/scenes.h \
-	%D%/slot/slot.c %D%/slot/tell.c
+	%D%/slot/slot.c %D%/slot/tell.c \
+	%D%/ctl/ctl.h %D%/ctl/board.h %D%/ctl/client.h %D%/ctl/doctor.h %D%/ctl/jobs.h %D%/ctl/scenes.h \
+	%D%/ctl/view.h %D%/ctl/backup.c %D%/ctl/bar.c %D%/ctl/board.c %D%/ctl/cache.c %D%/ctl/cancel.c \
+	%D%/ctl/client.c %D%/ctl/common.c %D%/ctl/doctor.c %D%/ctl/doctor_local.c %D%/ctl/follow.c %D%/ctl/fsck.c \
+	%D%/ctl/jobs.c %D%/ctl/list.c %D%/ctl/nginx.c %D%/ctl/options.c %D%/ctl/result.c %D%/ctl/scene.c \
+	%D%/ctl/scenes.c %D%/ctl/screen.c %D%/ctl/settings.c %D%/ctl/sse.c %D%/ctl/status.c \
+	%D%/ctl/stream.c %D%/ctl/submit.c %D%/ctl/token.c %D%/ctl/top.c %D%/ctl/watch.c \
+	%D%/ctl/webhook.c
 
 sbin_PROGRAMS += jobqd jobq-api jobq-hook
 jobqd_SOURCES = %D%/super/main.c
@@ -55,6 +62,5 @@ jobq_hook_SOURCES = %D%/hook/main.c
 jobq_hook_LDADD = $(LDADD) $(LIBCURL_LIBS) $(CRYPTO_LIBS)
 
 bin_PROGRAMS += jobqctl
-jobqctl_SOURCES = %D%/ctl/ctl.h %D%/ctl/backup.c %D%/ctl/cache.c %D%/ctl/fsck.c \
-	%D%/ctl/main.c %D%/ctl/nginx.c %D%/ctl/scene.c %D%/ctl/token.c
-jobqctl_LDADD = $(LDADD) $(CRYPTO_LIBS)
+jobqctl_SOURCES = %D%/ctl/main.c
+jobqctl_LDADD = $(LDADD) $(LIBCURL_LIBS) $(CRYPTO_LIBS)

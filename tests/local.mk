@@ -9,7 +9,7 @@ unit_tests = \
 	tests/unit/base/test_log tests/unit/base/test_net tests/unit/base/test_notify \
 	tests/unit/base/test_passed tests/unit/base/test_text \
 	tests/unit/conf/test_conf \
-	tests/unit/ctl/test_tokens \
+	tests/unit/ctl/test_bar tests/unit/ctl/test_sse tests/unit/ctl/test_tokens \
 	tests/unit/hook/test_guard tests/unit/hook/test_notice \
 	tests/unit/hook/test_schedule tests/unit/hook/test_sign \
 	tests/unit/job/test_event tests/unit/job/test_job tests/unit/job/test_paths \
@@ -56,6 +56,12 @@ tests_unit_conf_test_conf_LDADD = $(UNIT_LDADD)
 tests_unit_ctl_test_tokens_SOURCES = tests/unit/ctl/test_tokens.c
 tests_unit_ctl_test_tokens_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_ctl_test_tokens_LDADD = $(UNIT_LDADD) $(CRYPTO_LIBS)
+tests_unit_ctl_test_bar_SOURCES = tests/unit/ctl/test_bar.c
+tests_unit_ctl_test_bar_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_ctl_test_bar_LDADD = $(UNIT_LDADD)
+tests_unit_ctl_test_sse_SOURCES = tests/unit/ctl/test_sse.c
+tests_unit_ctl_test_sse_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_ctl_test_sse_LDADD = $(UNIT_LDADD)
 tests_unit_hook_test_guard_SOURCES = tests/unit/hook/test_guard.c
 tests_unit_hook_test_guard_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_hook_test_guard_LDADD = $(UNIT_LDADD)
@@ -146,7 +152,7 @@ tests_unit_table_test_table_LDADD = $(UNIT_LDADD)
 
 fuzz_targets = \
 	tests/fuzz/fuzz_conf tests/fuzz/fuzz_notice tests/fuzz/fuzz_request \
-	tests/fuzz/fuzz_rules tests/fuzz/fuzz_scene tests/fuzz/fuzz_tokens \
+	tests/fuzz/fuzz_rules tests/fuzz/fuzz_scene tests/fuzz/fuzz_sse tests/fuzz/fuzz_tokens \
 	tests/fuzz/fuzz_uid tests/fuzz/fuzz_webhook
 EXTRA_PROGRAMS += $(fuzz_targets)
 FUZZ_FLAGS = -fsanitize=fuzzer
@@ -164,6 +170,8 @@ tests_fuzz_fuzz_scene_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_tokens_SOURCES = tests/fuzz/fuzz_tokens.c
 tests_fuzz_fuzz_tokens_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_tokens_LDADD = $(LDADD) $(CRYPTO_LIBS)
+tests_fuzz_fuzz_sse_SOURCES = tests/fuzz/fuzz_sse.c
+tests_fuzz_fuzz_sse_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_uid_SOURCES = tests/fuzz/fuzz_uid.c
 tests_fuzz_fuzz_uid_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_webhook_SOURCES = tests/fuzz/fuzz_webhook.c
@@ -182,7 +190,8 @@ tests_crash_powercut_so_LDFLAGS = -shared
 tests_crash_powercut_so_LDADD =
 
 EXTRA_DIST += \
-	%D%/run %D%/api %D%/crash %D%/fixtures %D%/fuzz/notice.dict %D%/fuzz/scene.dict %D%/fuzz/tokens.dict \
+	%D%/run %D%/api %D%/crash %D%/fixtures %D%/fuzz/notice.dict %D%/fuzz/scene.dict %D%/fuzz/sse.dict \
+	%D%/fuzz/tokens.dict \
 	%D%/fuzz/webhook.dict %D%/scene/corpus.py %D%/scene/differential.py %D%/scene/grammar.py %D%/scene/tree_sitter.c \
 	%D%/support %D%/tree
 CLEANFILES += $(EXTRA_PROGRAMS)

@@ -1,28 +1,14 @@
 /*
- * jobqctl: the operator's tool.
+ * jobqctl: the tool of operators and of clients.
  */
 #include "config.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "ctl/ctl.h"
-
-int ctl_attach(const struct jobq_conf *conf, struct jobq_table **table)
-{
-	struct jobq_buf why = {0};
-	int rc = jobq_table_attach(conf->table_name, table, &why);
-
-	if (rc < 0)
-		fprintf(stderr, "jobqctl: %s\n",
-			why.len > 0 ? why.data : "there is no job table: is jobqd running?");
-	jobq_buf_free(&why);
-	return rc;
-}
 
 static int check(const struct jobq_conf *conf, char *const *words)
 {
@@ -92,13 +78,23 @@ static int remove_table(const struct jobq_conf *conf, char *const *words)
 
 static const struct command {
 	const char *name;
-	const char *operand; /* its one operand, or "" */
+	const char *operands;
+	/* On this machine, by its configuration; it has one operand, or none. */
 	int (*run)(const struct jobq_conf *conf, char *const *words);
-	/* Instead: with options of its own, reading a configuration if it likes. argv[1] follows
-	 * the name. */
-	int (*run_alone)(int argc, char **argv, const struct jobq_conf_args *args);
+	/* Instead: with a command line of its own. argv[1] follows the name. */
+	int (*run_alone)(int argc, char **argv);
 	const char *sentence;
 } commands[] = {
+	{"submit", "TYPE ...", NULL, ctl_submit, "submit a job, and with --wait follow it to its end"},
+	{"watch", "ID...", NULL, ctl_watch, "follow jobs to their ends, or with --all every job"},
+	{"status", "ID...", NULL, ctl_status, "print how jobs are"},
+	{"list", "", NULL, ctl_list, "list jobs, oldest first"},
+	{"cancel", "ID...", NULL, ctl_cancel, "cancel jobs that are still queued"},
+	{"result", "ID", NULL, ctl_result, "print a finished job's result"},
+	{"webhook", "...", NULL, ctl_webhook, "see to webhooks and their deliveries"},
+	{"top", "", NULL, ctl_top, "show slots, queue and rates as they change"},
+	{"doctor", "", NULL, ctl_doctor, "check the installation and say what to mend"},
+	{"scene", "check", NULL, ctl_scene, "judge scenes of a project without a service"},
 	{"show", "", show, NULL, "print the job table's numbers"},
 	{"cache", "", ctl_cache, NULL, "print the scene cache's numbers"},
 	{"check", "", check, NULL,
@@ -108,43 +104,32 @@ static const struct command {
 	{"backup", "FILE", ctl_backup, NULL, "write a consistent copy of the store to FILE"},
 	{"remove-table", "", remove_table, NULL,
 	 "remove job table and scene cache while jobqd is down; jobs that are stored come back"},
-	{"scene", "check", NULL, ctl_scene,
-	 "judge scenes of a project without a service; see 'jobqctl scene --help'"},
-	{"token", "...", NULL, ctl_token,
-	 "add, list, revoke or rotate clients' tokens; see 'jobqctl token --help'"},
+	{"token", "...", NULL, ctl_token, "add, list, revoke or rotate clients' tokens"},
 };
 
-static void print_help(void)
+static void list_commands(void)
 {
-	printf("Usage: jobqctl [-c FILE] [-o NAME=VALUE]... COMMAND\n"
-	       "Looks after a jobq service.\n\n"
-	       "  -c, --config FILE        read this configuration [" JOBQ_CONF_FILE "]\n"
-	       "  -o, --option NAME=VALUE  set an option, over what the file says\n"
-	       "  -h, --help               show this and exit\n"
-	       "  -V, --version            show the version and exit\n\nCommands:\n");
+	printf("\nCommands (jobqctl COMMAND --help says more):\n");
 	for (size_t i = 0; i < JOBQ_LENGTH(commands); i++)
-		printf("  %-12s %-5s %s\n", commands[i].name, commands[i].operand,
+		printf("  %-12s %-8s %s\n", commands[i].name, commands[i].operands,
 		       commands[i].sentence);
 }
 
-int ctl_usage(const char *problem, const char *what)
+static int run(const struct command *command, int argc, char **argv)
 {
-	if (problem != NULL)
-		fprintf(stderr, "jobqctl: %s%s\n", problem, what);
-	fprintf(stderr, "Try 'jobqctl --help'.\n");
-	return 2;
-}
-
-/* `words`: its operands. */
-static int run(const struct command *command, char *const *words, int count,
-	       const struct jobq_conf_args *args)
-{
+	const size_t operands = command->operands[0] != '\0';
+	const struct ctl_syntax syntax = {
+		.command = command->name,
+		.operands = command->operands,
+		.sentence = command->sentence,
+		.groups = CTL_LOCAL,
+		.least = operands,
+		.most = operands,
+	};
 	struct jobq_conf conf;
 
-	if (count != (command->operand[0] != '\0'))
-		return ctl_usage(command->name, command->operand[0] != '\0' ? " takes one operand"
-									    : " takes no operand");
-	int status = jobq_conf_start(&conf, args);
+	char **words = ctl_options(&syntax, argc, argv);
+	int status = jobq_conf_start(&conf, &ctl_given()->local);
 	if (status == 0)
 		status = command->run(&conf, words);
 	jobq_conf_free(&conf);
@@ -160,51 +145,19 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
-/* Answers `--help` and `--version` itself, and exits when it cannot read an option. */
-static void take_options(struct jobq_conf_args *args, int argc, char **argv, const char *shorts)
-{
-	static const struct option longs[] = {
-		{"config", required_argument, NULL, 'c'}, {"option", required_argument, NULL, 'o'},
-		{"help", no_argument, NULL, 'h'},	  {"version", no_argument, NULL, 'V'},
-		{0},
-	};
-	int c;
-
-	while ((c = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
-		if (c == 'c') {
-			args->file = optarg;
-		} else if (c == 'o' && args->setting_count < JOBQ_LENGTH(args->settings)) {
-			args->settings[args->setting_count++] = optarg;
-		} else if (c == 'h') {
-			print_help();
-			exit(EXIT_SUCCESS);
-		} else if (c == 'V') {
-			printf("jobqctl (%s) %s\n", PACKAGE_NAME, PACKAGE_VERSION);
-			exit(EXIT_SUCCESS);
-		} else {
-			exit(ctl_usage(NULL, ""));
-		}
-	}
-}
-
 int main(int argc, char **argv)
 {
-	struct jobq_conf_args args = {.file = JOBQ_CONF_FILE};
+	int at = ctl_options_front(argc, argv, list_commands);
 
-	take_options(&args, argc, argv, "+c:o:hV"); /* those in front of the command */
-	if (optind == argc)
+	if (at == 0)
 		return ctl_usage("name a command", "");
-	const struct command *command = find_command(argv[optind]);
+	const struct command *command = find_command(argv[at]);
 	if (command == NULL)
-		return ctl_usage("there is no command ", argv[optind]);
-
+		return ctl_usage("there is no command ", argv[at]);
 	/* What follows is read from the beginning; getopt's messages begin with argv[0]. */
-	argc -= optind;
-	argv += optind;
+	argc -= at;
+	argv += at;
 	argv[0] = program_invocation_name;
-	optind = 0;
-	if (command->run_alone != NULL)
-		return command->run_alone(argc, argv, &args);
-	take_options(&args, argc, argv, "c:o:hV");
-	return run(command, argv + optind, argc - optind, &args);
+	return command->run_alone != NULL ? command->run_alone(argc, argv)
+					  : run(command, argc, argv);
 }

@@ -9,7 +9,6 @@
 #include "config.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,15 +30,6 @@ static void worsen(struct check *check, int status)
 {
 	if (check->status < status)
 		check->status = status;
-}
-
-/* What comes from outside keeps to its line, and does nothing to a terminal. */
-static void put(FILE *out, const char *text, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)text[i];
-		putc(c < 0x20 || c == 0x7f ? '?' : c, out);
-	}
 }
 
 /* ---- one scene, told to programs ---------------------------------------------- */
@@ -112,9 +102,9 @@ static bool write_json(const char *path, const struct jobq_scene_load *load)
 
 static void write_finding(const char *path, const char *kind, const char *text)
 {
-	put(stdout, path, strlen(path));
+	ctl_put(stdout, path, strlen(path));
 	printf(": %s", kind);
-	put(stdout, text, strlen(text));
+	ctl_put(stdout, text, strlen(text));
 	putchar('\n');
 }
 
@@ -187,7 +177,7 @@ static int check_path(struct check *check, const char *path, size_t len, size_t 
 	fprintf(stderr, "jobqctl: ");
 	if (number > 0)
 		fprintf(stderr, "standard input, line %zu: ", number);
-	put(stderr, full->data, full->len);
+	ctl_put(stderr, full->data, full->len);
 	fprintf(stderr, ": the path %s\n", what);
 	worsen(check, 2);
 	return 0;
@@ -255,46 +245,29 @@ static int open_project(struct check *check, const char *root)
 	return rc;
 }
 
-static void print_help(void)
+int ctl_scene(int argc, char **argv)
 {
-	printf("Usage: jobqctl scene check --project DIR [--json] PATH...\n"
-	       "       jobqctl scene check --project DIR [--json] -\n"
-	       "Checks scenes (.tscn), as the service does, and resources (.tres), without a\nservice and without a configuration.\n"
-	       "A PATH begins with res:// or is relative to DIR; for - they are read from\n"
-	       "standard input, one a line.\n\n"
-	       "  --project DIR  root directory of the Godot project; needed\n"
-	       "  --json         print a JSON object for each scene, one a line\n"
-	       "  -h, --help     show this and exit\n\n"
-	       "Exit status: 0 all scenes are valid, 1 some are not, 2 something could not be\n"
-	       "checked: the command line, DIR or a path is wrong.\n");
-}
-
-int ctl_scene(int argc, char **argv, const struct jobq_conf_args *args)
-{
-	static const struct option longs[] = {
-		{"project", required_argument, NULL, 'p'},
-		{"json", no_argument, NULL, 'j'},
-		{"help", no_argument, NULL, 'h'},
-		{0},
-	};
 	struct check check = {0};
 	const char *root = NULL;
-	int c;
+	const struct ctl_option options[] = {
+		CTL_TEXT("project", "DIR", &root, "root directory of the Godot project; needed"),
+		CTL_FLAG("json", &check.json, "print a JSON object for each scene, one a line"),
+		{0},
+	};
+	const struct ctl_syntax syntax = {
+		.command = "scene check",
+		.operands = "PATH...\n-",
+		.sentence =
+			"Checks scenes (.tscn), as the service does, and resources (.tres), without a "
+			"service and without a configuration. A PATH begins with res:// or is "
+			"relative to DIR; for - they are read from standard input, one a line.\v"
+			"Exit status: 0 all scenes are valid, 1 some are not, 2 something could not "
+			"be checked: the command line, DIR or a path is wrong.",
+		.most = SIZE_MAX,
+		.options = options,
+	};
 
-	(void)args;
-	while ((c = getopt_long(argc, argv, "h", longs, NULL)) != -1) {
-		if (c == 'p') {
-			root = optarg;
-		} else if (c == 'j') {
-			check.json = true;
-		} else if (c == 'h') {
-			print_help();
-			return 0;
-		} else {
-			return ctl_usage(NULL, "");
-		}
-	}
-	char *const *words = argv + optind;
+	char **words = ctl_options(&syntax, argc, argv);
 	if (words[0] == NULL || strcmp(words[0], "check") != 0)
 		return ctl_usage("`scene` is followed by `check`", "");
 	if (root == NULL)

@@ -367,7 +367,7 @@ static const struct action *find_action(const char *name)
 	return NULL;
 }
 
-int ctl_token(int argc, char **argv, const struct jobq_conf_args *args)
+int ctl_token(int argc, char **argv)
 {
 	struct request request = {0};
 	const struct action *action;
@@ -378,6 +378,7 @@ int ctl_token(int argc, char **argv, const struct jobq_conf_args *args)
 	if (argc < 2 || (action = find_action(argv[1])) == NULL)
 		return ctl_usage("`token` is followed by add, list, revoke or rotate", "");
 	argv[1] = argv[0];
+	optind = 0; /* argp has its own place */
 	while (status == 0 && (c = getopt_long(argc - 1, argv + 1, "h", longs, NULL)) != -1) {
 		if (c == 'h')
 			return print_help();
@@ -393,5 +394,5 @@ int ctl_token(int argc, char **argv, const struct jobq_conf_args *args)
 	if (action->named && !ctl_token_is_name(request.name))
 		return ctl_usage("a name is 1 to 64 of A-Z a-z 0-9 . _ @ -, not ", request.name);
 	signal(SIGPIPE, SIG_IGN); /* or a reader that is gone would keep nginx from being told */
-	return run(&request, action, args);
+	return run(&request, action, &ctl_given()->local);
 }

@@ -122,7 +122,7 @@ def test_manual_names_every_option_with_its_default():
 
 def test_manual_names_every_command():
     manual = (ROOT / "packaging/man/jobqctl.1").read_text()
-    commands = re.findall(r'^\t\{"([\w-]+)", "(\w*)", ', (ROOT / "src/ctl/main.c").read_text(), re.M)
+    commands = re.findall(r'^\t\{"([\w-]+)", "([^"]*)", ', (ROOT / "src/ctl/main.c").read_text(), re.M)
     assert len(commands) > 5
     missing = [name for name, _ in commands if not re.search(rf"^\.It Cm {name}\b", manual, re.M)]
     assert not missing, missing
