@@ -5,7 +5,8 @@ noinst_LIBRARIES += libjobq.a
 libjobq_a_SOURCES = \
 	include/jobq/base.h include/jobq/conf.h include/jobq/conf_options.h \
 	include/jobq/event.h include/jobq/job.h include/jobq/paths.h include/jobq/table.h \
-	include/jobq/table_feed.h include/jobq/table_hooks.h include/jobq/store_hooks.h \
+	include/jobq/table_counters.h include/jobq/table_feed.h include/jobq/table_hooks.h \
+	include/jobq/store_hooks.h \
 	include/jobq/scene.h include/jobq/slot.h include/jobq/store.h \
 	%D%/base/buf.c %D%/base/clock.c %D%/base/futex.c %D%/base/log.c %D%/base/net.c \
 	%D%/base/text.c \
@@ -13,7 +14,7 @@ libjobq_a_SOURCES = \
 	%D%/job/body.h %D%/job/body.c %D%/job/event.c %D%/job/job.c %D%/job/json.c \
 	%D%/job/paths.c %D%/job/rules.c %D%/job/webhook_rules.c \
 	%D%/table/table.h %D%/table/blob.c %D%/table/check.c \
-	%D%/table/durable.c \
+	%D%/table/counters.h %D%/table/counters.c %D%/table/durable.c \
 	%D%/table/expire.c %D%/table/feed.c %D%/table/hooks.h %D%/table/idem.c \
 	%D%/table/lock.c %D%/table/messages.c \
 	%D%/table/move.c %D%/table/read.c %D%/table/record.c \
