@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "jobq/table_counters.h"
 #include "super/outbox.h"
 
 #define JOB_EVENTS                                                                                 \
@@ -31,6 +32,7 @@ static void count_wanted(struct super_outbox *outbox)
 static void begin(struct super_outbox *outbox)
 {
 	outbox->end_count = outbox->verdict_count = outbox->removed_count = 0;
+	outbox->delivered = outbox->undelivered = outbox->retried = 0;
 	outbox->added = outbox->changed = false;
 }
 
@@ -47,6 +49,8 @@ static void ended(struct super_outbox *outbox, struct outbox_hook *hook,
 	hook->dirty = true;
 	webhook->delivery_count += success;
 	webhook->failure_count += !success;
+	outbox->delivered += success;
+	outbox->undelivered += !success;
 	webhook->last_delivery = outcome->at;
 	if (outcome->verdict == JOBQ_OUTCOME_GONE && webhook->enabled) {
 		webhook->enabled = false;
@@ -354,7 +358,9 @@ static int settle(struct super_outbox *outbox, const struct jobq_outcome *outcom
 	int rc = jobq_store_settle(outbox->store, outcome, &kind);
 	if (rc == -ENOENT)
 		return 0;
-	if (rc == 0 && outcome->verdict != JOBQ_OUTCOME_RETRY)
+	if (rc == 0 && outcome->verdict == JOBQ_OUTCOME_RETRY)
+		outbox->retried++;
+	else if (rc == 0)
 		ended(outbox, hook, outcome, kind);
 	return rc;
 }
@@ -446,6 +452,7 @@ void super_outbox_committed(struct super_outbox *outbox)
 	if (outbox->position != jobq_table_handled(table))
 		jobq_table_messages_handled(table, outbox->position, outbox->verdicts,
 					    outbox->verdict_count);
+	jobq_table_count_deliveries(table, outbox->delivered, outbox->undelivered, outbox->retried);
 	tell_waiting(outbox);
 	if (outbox->added || outbox->changed)
 		jobq_table_ring_outbox(table, outbox->changed);

@@ -44,6 +44,7 @@ struct super_outbox {
 	size_t verdict_count;
 	uint64_t removed[OUTBOX_MESSAGES];
 	size_t removed_count;
+	uint64_t delivered, undelivered, retried; /* for jobq_table_count_deliveries() */
 	bool added, changed; /* see jobq_table_ring_outbox() */
 
 	struct jobq_buf message, bytes, data;
