@@ -31,7 +31,7 @@ libjobq_a_SOURCES = \
 	%D%/scene/validate.c %D%/scene/value.c \
 	%D%/api/api.h %D%/api/accept.c %D%/api/body.c %D%/api/cancel.c %D%/api/command.c \
 	%D%/api/deliveries.c %D%/api/events.c %D%/api/gone.c %D%/api/health.c \
-	%D%/api/list.c %D%/api/listen.c %D%/api/listener.c %D%/api/news.c \
+	%D%/api/list.c %D%/api/listen.c %D%/api/listener.c %D%/api/metrics.c %D%/api/news.c \
 	%D%/api/pool.c %D%/api/prefork.c %D%/api/query.c \
 	%D%/api/reply.c %D%/api/route.c %D%/api/show.c %D%/api/sse.c \
 	%D%/api/stream.h %D%/api/stream.c %D%/api/stored.c %D%/api/submit.c \

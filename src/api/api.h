@@ -23,6 +23,7 @@
 #include "jobq/table_hooks.h"
 
 #define API_WAIT_MAX 60 /* seconds of ?wait= */
+#define API_JSON "application/json"
 
 /* A kind of worker process. */
 struct api_pool {
@@ -42,11 +43,14 @@ struct api_request {
 	const struct jobq_conf *conf;
 	struct jobq_table *table; /* NULL: there is none just now */
 	const char *method, *path, *query, *token_name;
+	size_t route; /* its row, see api_route_name() */
 	uint64_t id;  /* from the path, where the route has one */
 	struct jobq_text item; /* likewise, what the path names of the thing with that id */
 	bool head;    /* send no body */
 	bool may_wait; /* this pool's threads may sleep for a client */
 	_Atomic uint32_t stop; /* changes when the client has gone or the process stops */
+	int status; /* of the answer */
+	const char *content_type;
 	struct jobq_buf headers; /* beyond the usual ones; each line ends in CRLF */
 	struct jobq_buf body;
 	struct api_listener *listener; /* takes the connection over when the request has been read */
@@ -90,6 +94,12 @@ bool api_body(struct api_request *request, struct jobq_buf *body);
 /* ---- route.c ---- */
 /* Answers the request. */
 void api_route(struct api_request *request);
+/* How many routes there are. A request of none has this for its row. */
+size_t api_route_count(void);
+/* Method and pattern of a row; left as they are for that of no route. */
+void api_route_name(size_t row, const char **method, const char **pattern);
+/* Tells this table of routes from other releases'. */
+uint32_t api_route_digest(void);
 
 /* ---- one file a handler ---- */
 void api_submit(struct api_request *request); /* POST /jobs */
@@ -97,6 +107,7 @@ void api_list(struct api_request *request);   /* GET /jobs */
 void api_show(struct api_request *request);   /* GET /jobs/:id */
 void api_cancel(struct api_request *request); /* DELETE /jobs/:id */
 void api_health(struct api_request *request); /* GET /healthz */
+void api_metrics(struct api_request *request); /* GET /metrics */
 void api_events(struct api_request *request); /* GET /events */
 void api_job_events(struct api_request *request); /* GET /jobs/:id/events */
 
@@ -128,6 +139,8 @@ bool api_command(struct api_request *request, struct jobq_command *command, uint
  */
 bool api_pool_enter(void);
 void api_pool_leave(void);
+/* How many are in. */
+unsigned api_pool_count(void);
 /* The life of a worker process; `parent` is readable when the parent is gone. */
 int api_pool_run(const struct jobq_conf *conf, const struct api_pool *pool, int parent);
 
