@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
@@ -344,15 +345,15 @@ def test_unavailable_is_described(own_service):
     with client.ask("get", "/events", stream=True):
         assert client.ask("get", "/events").status_code == 503
     quickstart, jobqd = service.process.pid, service.pid("jobqd")
-    os.kill(quickstart, 19)
-    os.kill(jobqd, 9)
+    os.kill(quickstart, signal.SIGSTOP)  # or it is started again
+    os.kill(jobqd, signal.SIGKILL)
     try:
         wait_until(lambda: not service.healthy(), 20, "an ill service")
         assert client.ask("get", "/healthz").status_code == 503
         got = client.ask("post", "/jobs", body={"type": "cache_warming", "parameters": {}})
         assert got.status_code == 503
     finally:
-        os.kill(quickstart, 18)
+        os.kill(quickstart, signal.SIGCONT)
     service.wait_healthy()
 
 
