@@ -1,7 +1,7 @@
 # What an installation or a test needs beside the programs.
 
 EXTRA_DIST += \
-	README.md nginx %D%/debian %D%/jobq.conf %D%/logrotate %D%/packages %D%/quickstart \
+	README.md nginx %D%/debian %D%/jobq.conf %D%/logrotate %D%/monitoring %D%/packages %D%/quickstart \
 	%D%/sample-project %D%/systemd
 
 dist_man_MANS = %D%/man/jobqctl.1 %D%/man/jobq.conf.5 %D%/man/jobqd.8 \

@@ -21,8 +21,8 @@ unit_tests = \
 	tests/unit/store/test_contract tests/unit/store/test_damage \
 	tests/unit/store/test_hooks tests/unit/store/test_sqlite \
 	tests/unit/super/test_outbox \
-	tests/unit/table/test_durable tests/unit/table/test_feed \
-	tests/unit/table/test_hooks tests/unit/table/test_import \
+	tests/unit/table/test_counters tests/unit/table/test_durable \
+	tests/unit/table/test_feed tests/unit/table/test_hooks tests/unit/table/test_import \
 	tests/unit/table/test_kill tests/unit/table/test_queue tests/unit/table/test_share \
 	tests/unit/table/test_table
 
@@ -125,6 +125,10 @@ tests_unit_super_test_outbox_LDADD = $(UNIT_LDADD)
 tests_unit_table_test_durable_SOURCES = tests/unit/table/test_durable.c tests/unit/table/fixture.h
 tests_unit_table_test_durable_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_table_test_durable_LDADD = $(UNIT_LDADD)
+tests_unit_table_test_counters_SOURCES = tests/unit/table/test_counters.c \
+	tests/unit/table/fixture.h
+tests_unit_table_test_counters_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_table_test_counters_LDADD = $(UNIT_LDADD)
 tests_unit_table_test_feed_SOURCES = tests/unit/table/test_feed.c tests/unit/table/fixture.h
 tests_unit_table_test_feed_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_table_test_feed_LDADD = $(UNIT_LDADD)

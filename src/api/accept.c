@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "api/stream.h"
+#include "jobq/table_counters.h"
 
 #define SILENT_READ 30  /* seconds; nginx closes idle connections after 5 */
 #define SILENT_WRITE 75 /* seconds; nginx gives its own clients 60 */
@@ -80,10 +81,14 @@ static void serve(struct api_thread *self)
 	request->token_name = parameter(request, "JOBQ_TOKEN_NAME");
 	request->head = false;
 	request->listener = NULL;
+	request->status = 200; /* of an event stream, which api_reply() does not send */
+	request->content_type = API_JSON;
 	empty(&request->headers);
 	empty(&request->body);
 	request->table = api_table_take(self->conf);
 	api_route(request);
+	if (request->table != NULL)
+		jobq_table_count_request(request->table, request->route, request->status);
 	api_table_give(request->table);
 }
 

@@ -23,6 +23,7 @@
 #include "jobq/table_hooks.h"
 
 #define API_WAIT_MAX 60 /* seconds of ?wait= */
+#define API_JSON "application/json"
 
 /* A kind of worker process. */
 struct api_pool {
@@ -51,11 +52,14 @@ struct api_request {
 	const struct jobq_conf *conf;
 	struct jobq_table *table; /* NULL: there is none just now */
 	const char *method, *path, *query, *token_name;
+	size_t route; /* its row, see api_route_name() */
 	uint64_t id;  /* from the path, where the route has one */
 	struct jobq_text item; /* likewise, what the path names of the thing with that id */
 	bool head;    /* send no body */
 	bool may_wait; /* this pool's threads may sleep for a client */
 	_Atomic uint32_t stop; /* changes when the client has gone or the process stops */
+	int status; /* of the answer */
+	const char *content_type;
 	struct jobq_buf headers; /* beyond the usual ones; each line ends in CRLF */
 	struct jobq_buf body;
 	struct api_listener *listener; /* takes the connection over when the request has been read */
@@ -99,6 +103,12 @@ bool api_body(struct api_request *request, struct jobq_buf *body);
 /* ---- route.c ---- */
 /* Answers the request. */
 void api_route(struct api_request *request);
+/* How many routes there are. A request of none has this for its row. */
+size_t api_route_count(void);
+/* Method and pattern of a row; left as they are for that of no route. */
+void api_route_name(size_t row, const char **method, const char **pattern);
+/* Tells this table of routes from other releases'. */
+uint32_t api_route_digest(void);
 
 /* ---- one file a handler ---- */
 void api_submit(struct api_request *request); /* POST /jobs */
@@ -115,6 +125,7 @@ void api_queue_drain(struct api_request *request);  /* POST /queue/drain */
 /* submit.c: the rest of a submission whose body is at hand. */
 void api_submit_body(struct api_request *request, const char *body, size_t len);
 void api_health(struct api_request *request); /* GET /healthz */
+void api_metrics(struct api_request *request); /* GET /metrics */
 void api_events(struct api_request *request); /* GET /events */
 void api_job_events(struct api_request *request); /* GET /jobs/:id/events */
 
@@ -146,6 +157,8 @@ bool api_command(struct api_request *request, struct jobq_command *command, uint
  */
 bool api_pool_enter(void);
 void api_pool_leave(void);
+/* How many are in. */
+unsigned api_pool_count(void);
 /*
  * Whether, as the process is to stop, a thread that waits for a request has waited for
  * long enough: then it is signalled, and closes its connection.

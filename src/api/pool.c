@@ -38,6 +38,11 @@ void api_pool_leave(void)
 	atomic_fetch_sub(&long_requests, 1);
 }
 
+unsigned api_pool_count(void)
+{
+	return atomic_load(&long_requests);
+}
+
 static void on_nudge(int signal)
 {
 	(void)signal; /* it only ends a system call */

@@ -98,6 +98,9 @@ bool api_stream_start(const struct jobq_conf *conf, unsigned most);
  */
 bool api_stream_enter(void);
 void api_stream_leave(void);
+/* How many are in, and how many may be. */
+unsigned api_stream_count(void);
+unsigned api_stream_most(void);
 /* Hands a listener (allocated) and its connection over. */
 void api_stream_add(struct api_listener *listener, int fd);
 /* api_stopping has been set: all streams are ended, those that still come, too. */

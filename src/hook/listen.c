@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "hook/hook.h"
+#include "jobq/table_counters.h"
 
 #define LINE_MOST 16384 /* longer than any that nginx makes of a request it has accepted */
 #define LOOK_MS 250	 /* at what is still to be told */
@@ -40,6 +41,8 @@ static void take(struct hook_listener *listener, struct jobq_table *table,
 	struct hook_tally *tally = tally_of(listener, notice->kind);
 	uint64_t suppressed;
 
+	if (table != NULL)
+		jobq_table_count_refused(table, notice->kind == JOBQ_EVENT_AUTH_FAILED);
 	if (table == NULL || (jobq_table_wanted(table) & JOBQ_EVENT_BIT(notice->kind)) == 0)
 		tally->held = 0; /* nobody wants to hear of these */
 	else if (hook_tally_take(tally, notice, jobq_clock_mono(), &suppressed))

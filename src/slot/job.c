@@ -38,6 +38,7 @@ void slot_progress(struct slot_work *work, size_t done, size_t total)
 		return;
 	work->progress_sent = hundredths;
 	jobq_table_progress(work->table, work->claim, (unsigned)hundredths);
+	slot_tell_cache(work, false);
 }
 
 /* The job's own parameters, as a new reference; NULL with an error left in `work`. */
@@ -115,6 +116,7 @@ void slot_job_run(struct slot_work *work, struct jobq_job_claim *claim)
 	}
 	set_alarm(0);
 	slot_tell_end(work);
+	slot_tell_cache(work, false);
 	report(work, began);
 	json_decref(parameters);
 	json_decref(work->result);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "jobq/slot.h"
+#include "jobq/table_counters.h"
 #include "slot/room.h"
 
 static volatile sig_atomic_t leaving;
@@ -39,6 +40,25 @@ static void set_signals(void)
 	sigemptyset(&action.sa_mask);
 	sigaddset(&action.sa_mask, SIGTERM);
 	sigprocmask(SIG_UNBLOCK, &action.sa_mask, NULL);
+}
+
+void slot_tell_cache(struct slot_work *work, bool fresh)
+{
+	struct jobq_scene_cache_stats stats;
+
+	if (work->cache == NULL)
+		return;
+	jobq_scene_cache_stats(work->cache, &stats);
+	const struct jobq_cache_counters counters = {
+		.entries = stats.entries,
+		.bytes = stats.bytes,
+		.room = stats.room,
+		.hits = stats.hits,
+		.misses = stats.misses,
+		.evictions = stats.evictions,
+		.resets = stats.resets,
+	};
+	jobq_table_tell_cache(work->table, &counters, fresh);
 }
 
 static void attach_cache(struct slot_work *work)
@@ -171,6 +191,7 @@ int jobq_slot_main(const struct jobq_conf *conf, unsigned slot)
 	bool begun = begin(&work, slot);
 	if (begun) {
 		attach_cache(&work);
+		slot_tell_cache(&work, true);
 		confine(&work, slot);
 		work_until_told(&work, slot);
 	}

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "jobq/store.h"
+#include "jobq/table_counters.h"
 #include "super/outbox.h"
 #include "super/super.h"
 
@@ -143,6 +144,7 @@ static int write_changes(struct writer *writer)
 	uint64_t upto = writer->done;
 	size_t count = 0;
 	bool synced = leaving;
+	int64_t began = jobq_clock_mono();
 
 	int rc = jobq_store_begin(writer->store);
 	if (rc == 0)
@@ -162,6 +164,7 @@ static int write_changes(struct writer *writer)
 	writer->last_count = count;
 	writer->commits++;
 	writer->stored += count;
+	jobq_table_count_commit(writer->table, jobq_clock_mono() - began, count);
 	if (more_ids)
 		let_ids(writer);
 	jobq_table_publish(writer->table, writer->changes, count, upto);
@@ -452,6 +455,7 @@ static void work(struct writer *writer)
 	tried(writer, rc);
 	if (rc == 0)
 		return;
+	jobq_table_count_failed_commit(writer->table);
 	if (writer->store != NULL)
 		jobq_store_rollback(writer->store);
 	super_outbox_failed(&writer->outbox);

@@ -246,6 +246,14 @@ static void mask_set(struct jobq_table *table, const struct record *record, stat
 	entry->live += on ? 1 : -1U;
 }
 
+static void count_job(struct jobq_table *table, state_t state, uint64_t by)
+{
+	size_t status = state_shown(state) % JOBQ_STATUSES;
+
+	table->header->jobs[status] += by;
+	table->header->jobs_of[state_type(state) % JOBQ_TYPES][status] += by;
+}
+
 void record_unlist(struct jobq_table *table, struct record *record, state_t state)
 {
 	struct list bucket, *list = list_for(table, record, state, &bucket);
@@ -257,7 +265,7 @@ void record_unlist(struct jobq_table *table, struct record *record, state_t stat
 	else if (list != NULL)
 		table->header->queued[record_queue(record)]--;
 	mask_set(table, record, state, false);
-	table->header->jobs[state_shown(state) % JOBQ_STATUSES]--;
+	count_job(table, state, -UINT64_C(1));
 }
 
 void record_enlist(struct jobq_table *table, struct record *record, state_t state, bool to_head)
@@ -272,7 +280,7 @@ void record_enlist(struct jobq_table *table, struct record *record, state_t stat
 		table->header->queued[record_queue(record)]++;
 	}
 	mask_set(table, record, state, true);
-	table->header->jobs[state_shown(state) % JOBQ_STATUSES]++;
+	count_job(table, state, 1);
 }
 
 void record_move(struct jobq_table *table, struct record *record, state_t state, bool to_head)

@@ -10,6 +10,7 @@ static void clear(struct jobq_table *table)
 	struct header *header = table->header;
 
 	memset(header->jobs, 0, sizeof(header->jobs));
+	memset(header->jobs_of, 0, sizeof(header->jobs_of));
 	memset(header->wheel, 0, sizeof(header->wheel));
 	memset(header->class_head, 0, sizeof(header->class_head));
 	memset(table->buckets, 0, table->bucket_count * sizeof(uint64_t));

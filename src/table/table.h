@@ -2,8 +2,8 @@
  * table, inside: what lies in the shared memory, and how it stays sound.
  *
  * The segment:
- *   header | change ring | feed | hooks | directory | span descriptors |
- *   key buckets | spans of 64 KiB
+ *   header | change ring | feed | hooks | counters | directory |
+ *   span descriptors | key buckets | spans of 64 KiB
  *
  * A span holds 512 job records, or the blobs of one size class (parameters,
  * results), or one piece of a large blob. The directory finds a record by its
@@ -241,6 +241,7 @@ struct header {
 
 	/* Derived, under the lock. */
 	uint64_t jobs[JOBQ_STATUSES];
+	uint64_t jobs_of[JOBQ_TYPES][JOBQ_STATUSES]; /* the same by type */
 	struct list queue[JOBQ_PRIORITIES]; /* by priority, the least first */
 	uint64_t queued[JOBQ_PRIORITIES];   /* jobs on each */
 	uint64_t wheel[WHEEL_BUCKETS]; /* finished jobs by completed / grain */
@@ -260,6 +261,7 @@ struct jobq_table {
 	_Atomic uint64_t *ring;
 	struct feed_entry *feed;
 	struct hooks *hooks; /* see hooks.h */
+	struct counters *counters; /* see counters.h */
 	struct directory_entry *directory;
 	struct span *spans;
 	uint64_t *buckets; /* chains of jobs with an idempotency key: the first's id */

@@ -391,7 +391,7 @@ def test_tokens_file_is_read_again_on_reload(own_service):
 EVERYWHERE = ["/dashboard", "/dashboard/none.js", "/dashboard/index.html", "/jobs", "/jobs/1", "/jobs?limit=1", "/jobs?wait=1", "/jobs/1?wait=60", "/none",
               "//jobs", "/jobs/", "/jobs/./1", "/job%73", "/jobs/%2e%2e", "/healthz/", "/healthzz",
               "/HEALTHZ", "//healthz", "/jobs/../healthz", "/%68ealthz", "/healthz%20",
-              "/metrics", "/openapi.json", "/webhooks", "/events", "/jobs/1/events",
+              "/openapi.json", "/webhooks", "/events", "/jobs/1/events",
               "/_jobq/401", "/_jobq/refuse", "/_jobq/wait", "/index.html", "/jobs.gif",
               "/jobs/1.jpg", "/jobs#healthz",
               "/.git/config", "/" + "x" * 8000, "http://localhost/jobs",
@@ -535,7 +535,8 @@ def test_trace_is_405(service, method, body):
 
 
 @pytest.mark.parametrize("path,allow", [
-    ("/jobs/1", "GET, HEAD, DELETE"), ("/healthz", "GET, HEAD"), ("/jobs/1/2", None), ("/x", None),
+    ("/jobs/1", "GET, HEAD, DELETE"), ("/healthz", "GET, HEAD"), ("/openapi.json", "GET, HEAD"),
+    ("/metrics", "GET, HEAD"), ("/jobs/1/2", None), ("/x", None),
 ])
 def test_trace_knows_the_routes(service, path, allow):
     answer = ask(service, "TRACE", path, token=service.token)
@@ -766,6 +767,7 @@ def test_request_id_is_the_logs(staged):
     ("GET", "/jobs/1?xwait=5", "api"), ("GET", "/healthz", "api"),
     ("GET", "/healthz?wait=5", "api"), ("GET", "/events", "wait"),
     ("GET", "/jobs/1/events", "wait"), ("GET", "/jobs?limit=5&wait=5", "wait"),
+    ("GET", "/metrics", "wait"), ("POST", "/metrics", "api"),
     ("GET", "http://localhost/jobs/1?wait=5", "wait"),
 ])
 def test_slow_requests_have_a_pool_of_their_own(staged, method, path, pool):
@@ -780,7 +782,8 @@ def test_slow_requests_have_a_pool_of_their_own(staged, method, path, pool):
 
 @pytest.mark.parametrize("data", [
     compose(), compose("POST", body=b"{}"), compose(token="wrong"), compose("TRACE"),
-    compose(path="/jobs?wait=1"), compose(path="/events"), compose(path="/metrics"),
+    compose(path="/jobs?wait=1"), compose(path="/events"),
+    compose(path="/metrics", headers=["X-Forwarded-For: 192.0.2.1"]),
     compose(version="HTTP/1.0"), b"GET /jobs\r\n", b"GET /jobs/1?wait=60\r\n", b"GET /events\r\n",
     compose(headers=["Expect: 100-continue"], body=b"{}"),
 ], ids=lambda data: repr(data[:24]))

@@ -29,7 +29,7 @@ MAY_KNOW = {
 }
 # Public headers that do not have the name of their room.
 HEADER_ROOM = {"paths": "job", "event": "job", "conf_options": "conf", "table_hooks": "table",
-               "table_feed": "table", "store_hooks": "store"}
+               "table_counters": "table", "table_feed": "table", "store_hooks": "store"}
 INCLUDE = re.compile(r'^#include "(?:jobq/(\w+)\.h|(\w+)/\w+\.h)"', re.M)
 
 
