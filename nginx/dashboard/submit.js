@@ -24,7 +24,7 @@ function showCount() {
   const n = lines().length;
   setText($("paths-hint"), `${n === 0 ? "" : `${plural(n, "scene")} of at most ${count(MOST)}. `}`
     + (kind() === "batch_operations" ? "A line may begin with an action of its own: get_info res://a.tscn"
-      : "Such as res://levels/level_1.tscn"));
+      : ""));
 }
 
 form.addEventListener("change", showFields);

@@ -48,7 +48,7 @@ function row(webhook) {
       class: "path"}, webhook.url)),
     cell("c-status", state(webhook)),
     cell("c-events", webhook.events.join(", ")),
-    cell("c-count", `${count(webhook.delivery_count)} sent, ${count(webhook.failure_count)} failed`),
+    cell("c-count", `${count(webhook.delivery_count)} delivered, ${count(webhook.failure_count)} failed`),
     cell("c-created", webhook.last_delivery ? time(webhook.last_delivery) : "never"));
 }
 
@@ -92,7 +92,7 @@ function drawOne(webhook, {deliveries, total}) {
       fact("Events", webhook.events.join(", ")),
       fact("Secret", webhook.secret ? "set; deliveries are signed" : "none; deliveries are not signed"),
       fact("Created", time(webhook.created_at)),
-      fact("Deliveries", `${count(webhook.delivery_count)}, of which ${count(webhook.failure_count)} failed`)),
+      fact("Deliveries", `${count(webhook.delivery_count)} delivered, ${count(webhook.failure_count)} failed`)),
     h("div", {class: "row start"},
       act("webhook-test", "Send a test", async () => {
         await ask("POST", `${path(webhook.id)}/test`);

@@ -388,7 +388,8 @@ def test_tokens_file_is_read_again_on_reload(own_service):
 
 # ---- without a token: 401 to everything ------------------------------------------
 
-EVERYWHERE = ["/dashboard", "/dashboard/none.js", "/dashboard/index.html", "/jobs", "/jobs/1", "/jobs?limit=1", "/jobs?wait=1", "/jobs/1?wait=60", "/none",
+EVERYWHERE = ["/dashboard", "/dashboard/", "/dashboard/none.js", "/dashboard/index.html",
+              "/dashboard/./main.js", "/index.html/", "/jobs", "/jobs/1", "/jobs?limit=1", "/jobs?wait=1", "/jobs/1?wait=60", "/none",
               "//jobs", "/jobs/", "/jobs/./1", "/job%73", "/jobs/%2e%2e", "/healthz/", "/healthzz",
               "/HEALTHZ", "//healthz", "/jobs/../healthz", "/%68ealthz", "/healthz%20",
               "/openapi.json", "/webhooks", "/events", "/jobs/1/events",
@@ -404,18 +405,6 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT
 def test_every_path_is_refused(service, path):
     assert_refused(ask(service, path=path))
     assert_refused(ask(service, "DELETE", path, token="wrong"), INVALID)
-
-
-@pytest.mark.parametrize("token", ["", "wrong"])
-def test_the_page_is_for_everybody(service, token):
-    """It asks for a token itself; what it may load and do is said in its policy."""
-    for path, kind in (("/", "text/html"), ("/dashboard/main.js", "text/javascript"),
-                       ("/dashboard/style.css", "text/css"), ("http://localhost", "text/html")):
-        answer = ask(service, path=path, token=token)
-        assert answer.status == 200 and answer.headers["Content-Type"].startswith(kind), path
-    policy = ask(service, path="/").headers["Content-Security-Policy"]
-    assert "script-src 'self'" in policy and "unsafe" not in policy
-    assert_refused(ask(service, "POST", "/", body=b"{}"))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -466,6 +455,68 @@ def test_health_needs_no_token(service, headers, path):
     assert_plain(answer)
 
 
+# ---- the dashboard ---------------------------------------------------------------
+
+DASHBOARD = ROOT / "nginx/dashboard"
+PARTS = {"/": "index.html"} | {f"/dashboard/{path.name}": path.name for path in DASHBOARD.iterdir()
+                               if path.name != "index.html"}
+KIND = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+
+
+@pytest.mark.parametrize("path,name", PARTS.items(), ids=PARTS.values())
+@pytest.mark.parametrize("headers", [[], ["Authorization: Bearer wrong"]], ids=["none", "wrong"])
+def test_the_dashboard_is_for_everybody(staged, path, name, headers):
+    text = (DASHBOARD / name).read_bytes()
+    answer = ask(staged, path=path, headers=headers)
+    assert answer.status == 200 and answer.body == text
+    assert answer.headers.get_all("Content-Type") == \
+        [f"{KIND[(DASHBOARD / name).suffix]}; charset=utf-8"]
+    assert answer.headers.get_all("X-Content-Type-Options") == ["nosniff"]
+    assert answer.headers.get_all("Cache-Control") == ["no-cache"]
+    assert answer.headers.get_all("Referrer-Policy") == ["no-referrer"]
+    assert "WWW-Authenticate" not in answer.headers
+    assert ("Content-Security-Policy" in answer.headers) == (path == "/")
+    head = ask(staged, "HEAD", path, headers=headers)
+    assert head.status == 200 and head.body == b"" and \
+        head.headers["Content-Length"] == str(len(text))
+    kept = ask(staged, path=path, headers=[*headers, f"If-None-Match: {answer.headers['ETag']}"])
+    assert kept.status == 304 and kept.headers.get_all("Cache-Control") == ["no-cache"]
+    assert len(ask(staged, path=path, headers=["Accept-Encoding: gzip"]).body) < len(text) * 0.6
+    assert staged.api.asked == staged.wait.asked == []
+
+
+@pytest.mark.parametrize("path", ["/", "/dashboard/main.js", "/dashboard/style.css"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
+def test_the_dashboard_is_only_read(service, path, method):
+    assert_refused(ask(service, method, path))
+    answer = ask(service, method, path, token=service.token)
+    assert_error(answer, 405, "method_not_allowed")
+    assert answer.headers.get_all("Allow") == ["GET, HEAD"]
+
+
+def test_the_dashboards_policy_is_strict(service):
+    policy = dict(part.split(" ", 1) for part in
+                  ask(service, path="/").headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == policy["base-uri"] == policy["form-action"] == \
+        policy["frame-ancestors"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert not any("unsafe" in sources or "*" in sources for sources in policy.values())
+    assert policy["require-trusted-types-for"] == "'script'"
+
+
+def test_the_dashboard_brings_all_it_needs():
+    """Nothing comes from elsewhere, and nothing in it asks for what the policy forbids."""
+    page = (DASHBOARD / "index.html").read_text()
+    assert set(re.findall(r'(?:src|href)="(/[^"]+)"', page)) <= set(PARTS)
+    assert not re.search(r"\sstyle=|\son[a-z]+=|<script>|<style", page)
+    for name in PARTS.values():
+        text = (DASHBOARD / name).read_text()
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text)
+        assert set(re.findall(r'from "\./([^"]+)"', text)) <= set(PARTS.values())
+        foreign = re.findall(r"https?://[^\s'\"]+", text)
+        assert set(foreign) <= {"http://www.w3.org/2000/svg", "https://example.com/hook"}, name
+
+
 # ---- nginx's own errors ----------------------------------------------------------
 
 
@@ -509,7 +560,8 @@ def test_bad_chunks_are_400(service, chunk):
 
 
 @pytest.mark.parametrize("path", [
-    "/dashboard", "/dashboard/", "/dashboard/index.html", "/none", "/job", "/jobss", "/jobs/", "//jobs", "/jobs//1", "/jobs/./1", "/./jobs",
+    "/none", "/dashboard", "/dashboard/", "/dashboard/index.html", "/dashboard/none.js",
+    "/dashboard/main.css", "/dashboard//main.js", "//", "/style.css", "/job", "/jobss", "/jobs/", "//jobs", "/jobs//1", "/jobs/./1", "/./jobs",
     "/jobs/../jobs", "/jobs/1/", "/jobs/1/.", "/jobs%2F1", "/jobs/%2e%2e", "/jobs/%2e%2e/jobs",
     "/job%73", "/jobs/1%20", "/jobs;x=1", "/jobs/1;x", "/jobs\\1", "/jobs/1:2",
     "/JOBS", "/jobs#x", "/jobs/\xe4", "/healthz/", "/healthz/x", "/healthz.json", "/jobs.json",
@@ -794,7 +846,7 @@ def test_nothing_refused_reaches_the_application(staged, data):
     assert staged.api.asked == staged.wait.asked == []
 
 
-@pytest.mark.parametrize("path", ["//jobs", "/job%73", "/jobs/./1", "/none", "/_jobq/wait"])
+@pytest.mark.parametrize("path", ["//jobs", "/job%73", "/jobs/./1", "/none", "/_jobq/wait", "/dashboard/x.js"])
 def test_nothing_that_is_nowhere_reaches_the_application(staged, path):
     assert_error(ask(staged, path=path, token=staged.token), 404, "not_found")
     assert staged.api.asked == staged.wait.asked == []
@@ -933,7 +985,8 @@ MEMBERS = ["time", "request_id", "client", "token", "request", "job", "status", 
     ("DELETE", "/jobs/18446744073709551615", True, 404, "DELETE /jobs/18446744073709551615"),
     ("GET", "/openapi.json", False, 401, "GET /openapi.json"),
     ("PROPFIND", "/jobs/1/events", False, 401, "PROPFIND /jobs/1/events"),
-    ("TRACE", "/jobs", True, 405, "TRACE /jobs"), ("GET", "/", True, 200, "GET /"),
+    ("TRACE", "/jobs", True, 405, "TRACE /jobs"), ("GET", "/?token=secret", False, 200, "GET /"),
+    ("GET", "/dashboard/main.js", False, 200, "GET /dashboard/main.js"),
     ("GET", "/" + "x" * 9000, False, 414, "GET -"), ("DELETE", "//jobs", True, 404, "DELETE -"),
     ("GET", "/Jobs?x=1", True, 404, "GET -"), ("GET", "http://localhost/none", True, 404, "-"),
 ], ids=lambda value: str(value)[:20])

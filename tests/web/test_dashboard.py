@@ -1,12 +1,15 @@
 """The dashboard in a real browser: what a person does with it, and what it says."""
 
 import json
+import os
 import re
+import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from conftest import start
 from receiver import Receiver, answer
-from service import wait_until
+from service import freeze, thaw, wait_until
 
 PAGES = ["#/jobs", "#/submit", "#/webhooks"]
 
@@ -27,8 +30,6 @@ def quick_job(service, *paths):
 def busy(service):
     """Three jobs that keep the slots busy: what comes next stays queued. They go with the
     worker that does them."""
-    import os
-    import signal
     running = [slow_job(service) for _ in range(3)]
     wait_until(lambda: all(service.job(one)["status"] == "running" for one in running), 30,
                "three running jobs")
@@ -90,9 +91,6 @@ def test_the_token_is_kept_for_the_session_only(service, browser):
 
 
 def test_a_token_that_is_taken_away_leads_out(project, browser):
-    import os
-    import signal
-    from conftest import start
     with start(project) as service:
         browser.log_in(service)
         (service.state / "etc/tokens.json").write_text("{}")
@@ -193,7 +191,7 @@ def test_details_with_errors_of_each_scene(service, browser):
     service.wait_job(job_id)
     browser.log_in(service)
     browser.click(f'#job-rows a[href="#/jobs/{job_id}"]')
-    assert browser.focused() == "job-heading"
+    browser.wait("document.activeElement.id === 'job-heading'")
     browser.has_text("#job-body dd", "1 of 3")
     browser.has_text("#job-body h3", "2 scenes failed")
     failed = browser.run("return page.locator('#job-body .scenes').first().locator('li').allInnerTexts()")
@@ -441,9 +439,6 @@ def test_another_table_has_the_list_read_anew(own_service, browser):
 
 
 def test_no_supervisor_is_said(own_service, browser):
-    from service import freeze, thaw
-    import os
-    import signal
     service = own_service
     browser.log_in(service)
     quickstart = service.process.pid
@@ -488,7 +483,6 @@ LONGEST_TASK = """
 
 
 def test_five_thousand_jobs_without_a_hitch(project, browser):
-    from conftest import start
     with start(project, options=["durability = fast"]) as service:
         submit_many(service, 3000)
         browser.open(service.base_url)
@@ -532,14 +526,16 @@ def test_five_thousand_jobs_without_a_hitch(project, browser):
 
 def test_the_hour_before_is_worked_out(project, browser):
     """The plot has at once what happened before the page was opened."""
-    from conftest import start
     with start(project) as service:
-        blocking = [slow_job(service, 30) for _ in range(3)]
+        blocking = [slow_job(service, 400) for _ in range(3)]
         for _ in range(40):
             quick_job(service)
+        # Times are whole seconds: they have to wait for some.
         for one in blocking:
-            service.wait_job(one)
+            service.wait_job(one, timeout=120)
         service.wait_job("43")
+        last = service.job("43")
+        assert last["started_at"] - last["created_at"] > 1
         browser.log_in(service)
         browser.wait("/at most (3|4)\\d$/.test(document.getElementById('depth-summary').textContent)")
         assert browser.evaluate("document.querySelector('#depth svg').getAttribute('aria-label')") \
