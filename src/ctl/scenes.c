@@ -246,7 +246,7 @@ static int add_input(struct ctl_scenes *scenes)
 	char bytes[65536];
 	size_t got;
 
-	while ((got = fread(bytes, 1, sizeof(bytes), stdin)) > 0)
+	while (!feof(stdin) && (got = fread(bytes, 1, sizeof(bytes), stdin)) > 0)
 		jobq_buf_add(&text, bytes, got);
 	if (ferror(stdin) || text.failed) {
 		fprintf(stderr, "jobqctl: standard input: %s\n", strerror(errno));

@@ -141,6 +141,10 @@ static bool read_file(struct ctl_settings *settings)
 	}
 	for (unsigned number = 1; good && getline(&line, &room, in) >= 0; number++)
 		good = take_line(settings, line, number, in);
+	if (ferror(in)) {
+		fprintf(stderr, "jobqctl: %s: %s\n", settings->file, strerror(errno));
+		good = false;
+	}
 	if (line != NULL)
 		explicit_bzero(line, room);
 	free(line);

@@ -124,7 +124,7 @@ def test_error_codes_are_those_of_the_sources():
         found |= {f"invalid_{name}"
                   for name in re.findall(r'api_query_number\(request, "(\w+)"', text)}
         found |= set(re.findall(r'\\"code\\":\\"(\w+)\\"', text))
-    for path in ROOT.glob("nginx/*.in"):
+    for path in ROOT.glob("nginx/jobq-*.conf*"):
         found |= set(re.findall(r'"code": "(\w+)"', path.read_text()))
     assert set(DOCUMENT["components"]["schemas"]["Error"]["properties"]["code"]["enum"]) == found
 
@@ -297,6 +297,24 @@ def test_every_other_answer(client):
     last = re.findall(r"^id: (\S+)$", whole, re.M)[-1]
     ask("get", "/jobs/{id}/events", [done], headers={"Last-Event-ID": last})  # 204
     ask("get", "/events", stream=True).close()
+    ask("get", "/jobs/{id}/log", [done])
+    ask("post", "/jobs/{id}/cancel", [done])  # 400
+    ask("post", "/jobs/{id}/retry", [done], body={"only": "failed"})  # 400
+    ask("post", "/jobs/{id}/retry", [done], body=b"x" * (1 << 20) + b"x")
+    ask("post", "/jobs/{id}/retry", [done], body={}, headers={"Idempotency-Key": "again"})
+    ask("post", "/jobs/{id}/retry", [done], body={}, headers={"Idempotency-Key": "k"})  # 422
+    stopped = service.submit("batch_operations", {"operations": [
+        {"action": "validate", "scene_path": "res://slow.tscn"}] * 2000})
+    wait_until(lambda: service.job(stopped)["status"] == "running", 60, "a running job")
+    ask("post", "/jobs/{id}/cancel", [stopped])  # 202
+    service.wait_job(stopped, 120)
+    ask("get", "/queue")
+    for verb in ("drain", "pause"):
+        ask("post", f"/queue/{verb}")
+    waits = service.submit("cache_warming", {})
+    assert ask("get", "/jobs/{id}", [waits]).json()["queue_position"] == 1
+    ask("post", "/jobs/{id}/cancel", [waits])
+    ask("post", "/queue/resume")
     running = [service.submit("batch_operations", {"operations": [
         {"action": "validate", "scene_path": "res://slow.tscn"}] * 200}) for _ in range(3)]
     ask("delete", "/jobs/{id}", [service.submit("cache_warming", {})])

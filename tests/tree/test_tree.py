@@ -77,6 +77,14 @@ def test_only_the_api_knows_libfcgi():
     assert not wrong
 
 
+def test_only_who_sends_requests_knows_libcurl():
+    wrong = [str(path) for room, path in sources() if room not in ("hook", "ctl")
+             and re.search(r"#include <curl/", path.read_text())]
+    assert not wrong
+    linked = re.findall(r"^(\w+)_LDADD = .*LIBCURL_LIBS", (ROOT / "src/local.mk").read_text(), re.M)
+    assert sorted(linked) == ["jobq_hook", "jobqctl"]
+
+
 def test_top_level_is_the_agreed_one():
     allowed = {"configure.ac", "Makefile.am", "README.md", "src", "include", "nginx", "tests",
                "packaging"}
