@@ -240,7 +240,10 @@ def ids_for(client, path):
     if "{id}" not in path:
         return ()
     if path.startswith("/jobs"):
-        return (client.service.submit("cache_warming", {}),)
+        job_id = client.service.submit("cache_warming", {})
+        if path.endswith("/retry"):
+            client.service.wait_job(job_id)
+        return (job_id,)
     made = client.service.post("/webhooks", {"url": "http://127.0.0.1:9/", "events": ["ping"]})
     return (made.json()["webhook_id"],)
 
