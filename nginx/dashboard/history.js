@@ -96,11 +96,25 @@ export async function lookBack() {
 
 // ---- as it goes --------------------------------------------------------------------
 
+let drawing = false;
+
 export function sample(depth) {
   const step = stepOf(now());
   // A step begins with how many there were.
   depths.set(step, Math.max(depths.get(step) ?? queued, depth));
+  if (depth === queued) {
+    return;
+  }
   queued = depth;
+  summarise();
+  // Often enough for the eye, however fast it goes.
+  if (!drawing) {
+    drawing = true;
+    setTimeout(() => {
+      drawing = false;
+      draw();
+    }, 500);
+  }
 }
 
 setInterval(() => {
@@ -134,6 +148,12 @@ function roundUp(n) {
   return [1, 2, 4, 6, 8, 10].map((digit) => digit * power).find((value) => value >= n);
 }
 
+const highest = () => Math.max(0, ...depths.values());
+
+function summarise() {
+  setText($("depth-summary"), `${plural(queued, "job waits", "jobs wait")}, at most ${count(highest())}`);
+}
+
 export function draw() {
   const box = $("depth");
   const width = box.clientWidth;
@@ -144,7 +164,7 @@ export function draw() {
   const [top, bottom, left, right] = [8, 20, 36, 6];
   const last = stepOf(now());
   const values = Array.from({length: STEPS + 1}, (_, i) => depths.get(last - STEPS + i));
-  const most = Math.max(0, ...values.filter((value) => value !== undefined));
+  const most = highest();
   const scale = roundUp(Math.max(most, 4));
   const x = (i) => left + (width - left - right) * i / (STEPS + 1);
   const y = (value) => top + (height - top - bottom) * (1 - value / scale);
@@ -171,7 +191,7 @@ export function draw() {
   });
   picture.append(svg("path", {d: area, class: "area"}), svg("path", {d: line, class: "line"}));
   box.replaceChildren(picture);
-  setText($("depth-summary"), `${plural(queued, "job waits", "jobs wait")}, at most ${count(most)}`);
+  summarise();
 }
 
 new ResizeObserver(draw).observe($("depth"));
