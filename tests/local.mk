@@ -6,9 +6,10 @@ LOG_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) \
 	$(top_srcdir)/packaging/build-aux/tap-driver.sh
 
 unit_tests = \
-	tests/unit/base/test_log tests/unit/base/test_net tests/unit/base/test_text \
+	tests/unit/base/test_log tests/unit/base/test_net tests/unit/base/test_notify \
+	tests/unit/base/test_passed tests/unit/base/test_text \
 	tests/unit/conf/test_conf \
-	tests/unit/ctl/test_bar tests/unit/ctl/test_sse \
+	tests/unit/ctl/test_bar tests/unit/ctl/test_sse tests/unit/ctl/test_tokens \
 	tests/unit/hook/test_guard tests/unit/hook/test_notice \
 	tests/unit/hook/test_schedule tests/unit/hook/test_sign \
 	tests/unit/job/test_event tests/unit/job/test_job tests/unit/job/test_paths \
@@ -20,9 +21,9 @@ unit_tests = \
 	tests/unit/store/test_contract tests/unit/store/test_damage \
 	tests/unit/store/test_hooks tests/unit/store/test_sqlite \
 	tests/unit/super/test_outbox \
-	tests/unit/table/test_durable tests/unit/table/test_feed \
-	tests/unit/table/test_hooks tests/unit/table/test_import \
-	tests/unit/table/test_kill tests/unit/table/test_share \
+	tests/unit/table/test_counters tests/unit/table/test_durable \
+	tests/unit/table/test_feed tests/unit/table/test_hooks tests/unit/table/test_import \
+	tests/unit/table/test_kill tests/unit/table/test_queue tests/unit/table/test_share \
 	tests/unit/table/test_table
 
 if HAVE_CMOCKA
@@ -40,12 +41,21 @@ tests_unit_base_test_log_LDADD = $(UNIT_LDADD)
 tests_unit_base_test_net_SOURCES = tests/unit/base/test_net.c
 tests_unit_base_test_net_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_base_test_net_LDADD = $(UNIT_LDADD)
+tests_unit_base_test_notify_SOURCES = tests/unit/base/test_notify.c
+tests_unit_base_test_notify_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_base_test_notify_LDADD = $(UNIT_LDADD)
+tests_unit_base_test_passed_SOURCES = tests/unit/base/test_passed.c
+tests_unit_base_test_passed_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_base_test_passed_LDADD = $(UNIT_LDADD)
 tests_unit_base_test_text_SOURCES = tests/unit/base/test_text.c
 tests_unit_base_test_text_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_base_test_text_LDADD = $(UNIT_LDADD)
 tests_unit_conf_test_conf_SOURCES = tests/unit/conf/test_conf.c
 tests_unit_conf_test_conf_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_conf_test_conf_LDADD = $(UNIT_LDADD)
+tests_unit_ctl_test_tokens_SOURCES = tests/unit/ctl/test_tokens.c
+tests_unit_ctl_test_tokens_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_ctl_test_tokens_LDADD = $(UNIT_LDADD) $(CRYPTO_LIBS)
 tests_unit_ctl_test_bar_SOURCES = tests/unit/ctl/test_bar.c
 tests_unit_ctl_test_bar_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_ctl_test_bar_LDADD = $(UNIT_LDADD)
@@ -115,6 +125,10 @@ tests_unit_super_test_outbox_LDADD = $(UNIT_LDADD)
 tests_unit_table_test_durable_SOURCES = tests/unit/table/test_durable.c tests/unit/table/fixture.h
 tests_unit_table_test_durable_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_table_test_durable_LDADD = $(UNIT_LDADD)
+tests_unit_table_test_counters_SOURCES = tests/unit/table/test_counters.c \
+	tests/unit/table/fixture.h
+tests_unit_table_test_counters_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_table_test_counters_LDADD = $(UNIT_LDADD)
 tests_unit_table_test_feed_SOURCES = tests/unit/table/test_feed.c tests/unit/table/fixture.h
 tests_unit_table_test_feed_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_table_test_feed_LDADD = $(UNIT_LDADD)
@@ -127,6 +141,9 @@ tests_unit_table_test_import_LDADD = $(UNIT_LDADD)
 tests_unit_table_test_kill_SOURCES = tests/unit/table/test_kill.c
 tests_unit_table_test_kill_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_table_test_kill_LDADD = $(UNIT_LDADD)
+tests_unit_table_test_queue_SOURCES = tests/unit/table/test_queue.c tests/unit/table/fixture.h
+tests_unit_table_test_queue_CFLAGS = $(UNIT_CFLAGS)
+tests_unit_table_test_queue_LDADD = $(UNIT_LDADD)
 tests_unit_table_test_share_SOURCES = tests/unit/table/test_share.c
 tests_unit_table_test_share_CFLAGS = $(UNIT_CFLAGS)
 tests_unit_table_test_share_LDADD = $(UNIT_LDADD)
@@ -139,7 +156,7 @@ tests_unit_table_test_table_LDADD = $(UNIT_LDADD)
 
 fuzz_targets = \
 	tests/fuzz/fuzz_conf tests/fuzz/fuzz_notice tests/fuzz/fuzz_request \
-	tests/fuzz/fuzz_rules tests/fuzz/fuzz_scene tests/fuzz/fuzz_sse \
+	tests/fuzz/fuzz_rules tests/fuzz/fuzz_scene tests/fuzz/fuzz_sse tests/fuzz/fuzz_tokens \
 	tests/fuzz/fuzz_uid tests/fuzz/fuzz_webhook
 EXTRA_PROGRAMS += $(fuzz_targets)
 FUZZ_FLAGS = -fsanitize=fuzzer
@@ -154,6 +171,9 @@ tests_fuzz_fuzz_rules_SOURCES = tests/fuzz/fuzz_rules.c
 tests_fuzz_fuzz_rules_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_scene_SOURCES = tests/fuzz/fuzz_scene.c
 tests_fuzz_fuzz_scene_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_tokens_SOURCES = tests/fuzz/fuzz_tokens.c
+tests_fuzz_fuzz_tokens_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_tokens_LDADD = $(LDADD) $(CRYPTO_LIBS)
 tests_fuzz_fuzz_sse_SOURCES = tests/fuzz/fuzz_sse.c
 tests_fuzz_fuzz_sse_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_uid_SOURCES = tests/fuzz/fuzz_uid.c
@@ -175,8 +195,11 @@ tests_crash_powercut_so_LDADD =
 
 EXTRA_DIST += \
 	%D%/run %D%/api %D%/crash %D%/fixtures %D%/fuzz/notice.dict %D%/fuzz/scene.dict %D%/fuzz/sse.dict \
+	%D%/fuzz/tokens.dict \
 	%D%/fuzz/webhook.dict %D%/scene/corpus.py %D%/scene/differential.py %D%/scene/grammar.py %D%/scene/tree_sitter.c \
-	%D%/support %D%/tree
+	%D%/support %D%/tree \
+	%D%/web/bridge.mjs %D%/web/browser.py %D%/web/conftest.py %D%/web/package-lock.json %D%/web/package.json \
+	%D%/web/test_dashboard.py
 CLEANFILES += $(EXTRA_PROGRAMS)
 
 dist-hook:

@@ -21,9 +21,9 @@ enum jobq_log_level { JOBQ_LOG_ERROR, JOBQ_LOG_WARNING, JOBQ_LOG_INFO, JOBQ_LOG_
 
 /*
  * Names the program and sets the least important level that is written.
- * Called once, before threads start. Lines carry a time unless standard error
- * is the journal (sd-daemon(3): $JOURNAL_STREAM), where they begin with the
- * priority `<N>` instead.
+ * Called before threads start. Lines carry a time unless standard error is the
+ * journal (sd-daemon(3)), where they begin with the priority `<N>` instead:
+ * when $JOURNAL_STREAM names it by device and inode.
  */
 void jobq_log_open(const char *program, enum jobq_log_level level);
 
@@ -94,6 +94,39 @@ bool jobq_net_parse(const char *text, struct jobq_net *out);
 /* The mapped form of 4 bytes in network order. */
 void jobq_net_map_v4(const void *v4, uint8_t into[16]);
 bool jobq_net_has(const struct jobq_net *net, const uint8_t address[16]);
+
+/* ---- notify: what the service manager hears of us (sd_notify(3)) ------------ */
+
+/*
+ * Takes $NOTIFY_SOCKET and the watchdog's variables out of the environment: no
+ * child speaks in this process's name. Without them the others do nothing.
+ * Called once, before threads start.
+ */
+void jobq_notify_open(void);
+
+/* Sends `NAME=VALUE` lines, such as "READY=1\nSTATUS=serving". Keeps errno. */
+void jobq_notify(const char *lines);
+
+/* Says that the configuration is being read again, until READY=1 is sent. */
+void jobq_notify_reloading(void);
+
+/*
+ * Gives a sign of life when one is due. Returns when the next one will be
+ * (jobq_clock_mono(); INT64_MAX: never, no watchdog has been set). For one thread.
+ */
+int64_t jobq_notify_alive(int64_t now);
+
+/* ---- passed: sockets that the service manager has opened (sd_listen_fds(3)) -- */
+
+/*
+ * Takes the sockets that were passed to this process: UNIX sockets of a type,
+ * one a name. They are told apart by $LISTEN_FDNAMES, or by their order where
+ * it has none of the names. Stream sockets are made to block, datagram sockets not to.
+ * Returns 1, 0 when none were passed, or -1 when they are others, as `why` says.
+ * Once, before threads start: the variables are taken out of the environment.
+ */
+int jobq_passed_sockets(const char *const names[], int fds[], size_t count, int type,
+			struct jobq_buf *why);
 
 /* ---- futex (futex(2)), shared between processes --------------------------- */
 

@@ -54,6 +54,9 @@ bool jobq_conf_check_project(const struct jobq_conf *conf, struct jobq_buf *erro
 #define JOBQ_CONF_CACHE_NAME 256 /* bytes it takes, whatever the table's name */
 void jobq_conf_cache_name(const struct jobq_conf *conf, char into[JOBQ_CONF_CACHE_NAME]);
 
+/* Reads a time as options of the kind TIME have it, in milliseconds. */
+bool jobq_conf_time(const char *text, uint64_t *out);
+
 void jobq_conf_free(struct jobq_conf *conf);
 
 /* Adds a line an option: name, default, sentence; for `--help`. */

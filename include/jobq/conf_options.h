@@ -52,4 +52,10 @@
 	X(TIME, job_timeout, "1h", 10, 86400000, "a job that runs longer is ended and failed")     \
 	X(TIME, drain_timeout, "10s", 0, 3600000,                                                  \
 	  "how long a stopping jobqd waits for running jobs")                                      \
+	X(TEXT, tokens_file, "/etc/jobq/tokens.json", 0, 0,                                        \
+	  "file with the hashes of clients' tokens, which nginx reads and jobqctl changes")        \
+	X(TEXT, nginx_reload, "nginx -t -q && nginx -s reload", 0, 0,                              \
+	  "command with which jobqctl has nginx read it again")                                    \
+	X(TEXT, nginx_pid, "/run/nginx.pid", 0, 0,                                                 \
+	  "file with the process id of that nginx: jobqctl waits for its new workers")             \
 	X(LEVEL, log_level, "info", 0, 0, "least important messages that are logged")

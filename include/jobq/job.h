@@ -17,6 +17,12 @@
 #define JOBQ_NESTING_MAX 32         /* depth of a JSON body */
 #define JOBQ_KEY_MAX 255            /* bytes of an Idempotency-Key */
 #define JOBQ_OWNER_MAX 255          /* bytes of a token's name */
+#define JOBQ_PRIORITY_MAX 10        /* and -10 is the least */
+#define JOBQ_PRIORITIES (2 * JOBQ_PRIORITY_MAX + 1)
+#define JOBQ_LABELS_MAX 16          /* labels a job may have */
+#define JOBQ_LABEL_MAX 63           /* bytes of a name, and of a value */
+#define JOBQ_LABELS_BYTES 4096      /* of them as JSON text: more than all can take */
+#define JOBQ_LOG_MAX 65536          /* bytes of a job's log */
 
 /* X(NAME, wire name): the numbers are part of the table's layout. */
 #define JOBQ_JOB_TYPES(X)                                                                          \
@@ -80,6 +86,20 @@ enum jobq_durability {
 	JOBQ_DURABILITY_FULL, /* when it is on the disk */
 };
 
+/* What an administrator has made of the queue: the numbers are part of the table's layout. */
+#define JOBQ_QUEUE_STATES(X)                                                                       \
+	X(OPEN, open)		/* takes jobs and starts them */                                      \
+	X(PAUSED, paused)	/* takes jobs, and starts none */                                     \
+	X(DRAINING, draining) /* takes no jobs, and does those that it has */
+
+enum jobq_queue_state {
+#define X(upper, lower) JOBQ_QUEUE_##upper,
+	JOBQ_QUEUE_STATES(X)
+#undef X
+	JOBQ_QUEUE_ALL_STATES
+};
+const char *jobq_job_queue_name(enum jobq_queue_state state);
+
 /* A run of bytes, borrowed, not terminated. */
 struct jobq_text {
 	const char *data;
@@ -96,6 +116,8 @@ struct jobq_entry {
 	unsigned requeues; /* how often it was put back into the queue */
 	int64_t created, started, completed; /* microseconds since 1970; 0: not yet */
 	struct jobq_text owner, key, parameters, error, result;
+	int priority;
+	struct jobq_text labels, log; /* JSON text, an object of strings, or empty; lines */
 };
 
 /* Adds `"progress": ` value as a JSON real: 0.0, 0.67, 1.0. */
@@ -126,15 +148,29 @@ struct jobq_submission {
 	enum jobq_job_type type;
 	char *parameters; /* owned (free): JSON text, compact */
 	size_t parameters_len;
+	char *labels; /* owned (free): JSON text, compact, sorted by name; NULL: none */
+	int priority;
 };
 
 /*
  * Reads a request body. `allowed` and `denied` are the whitelist and the
- * blacklist. Returns true with `out` filled, or false with `why` filled.
+ * blacklist. Returns true with `out` filled, or false with `why` filled and nothing in `out`.
  */
 bool jobq_job_rules(const char *body, size_t len, const struct jobq_list *allowed,
 		    const struct jobq_list *denied, struct jobq_submission *out,
 		    struct jobq_refusal *why);
+
+/*
+ * Reads the body of POST /jobs/:id/retry: nothing, or {"only": "failed"}. Returns as
+ * jobq_job_rules() does.
+ */
+bool jobq_job_retry_rules(const char *body, size_t len, bool *failed_only,
+			  struct jobq_refusal *why);
+
+void jobq_submission_free(struct jobq_submission *submission);
+
+/* Whether text may be a label's name, or its value. */
+bool jobq_job_is_label(const char *text, size_t len);
 
 /* Whether a word names an action of batch_operations. */
 bool jobq_job_is_action(const char *word);

@@ -64,6 +64,10 @@ int jobq_store_each_delivery(struct jobq_store *store, uint64_t webhook,
 int jobq_store_set_messages(struct jobq_store *store, uint32_t generation, uint64_t position);
 int jobq_store_messages(struct jobq_store *store, uint32_t *generation, uint64_t *position);
 
+/* What an administrator has made of the queue; OPEN in a new store. */
+int jobq_store_set_queue(struct jobq_store *store, enum jobq_queue_state state);
+int jobq_store_queue(struct jobq_store *store, enum jobq_queue_state *state);
+
 /* What is stored of a job. -ENOENT. */
 int jobq_store_status(struct jobq_store *store, uint64_t id, enum jobq_job_status *status,
 		      uint32_t *attempt, unsigned *progress);

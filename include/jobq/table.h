@@ -11,6 +11,7 @@
  *   -ENOENT  there is no such job (any more)
  *   -ENOSPC  the table is full (table_max, or the tmpfs has no room)
  *   -ESTALE  the claim is not the job's current attempt
+ *   -ESHUTDOWN  nothing is taken just now: the queue, or a slot, is to run empty
  */
 #ifndef JOBQ_TABLE_H
 #define JOBQ_TABLE_H
@@ -87,6 +88,8 @@ struct jobq_table_submit {
 	size_t parameters_len;
 	const char *owner; /* name of the token; "" when there is none */
 	const char *key;   /* idempotency key, or "" */
+	const char *labels; /* JSON text, or NULL */
+	int priority;
 };
 
 /*
@@ -121,6 +124,7 @@ int jobq_table_get(struct jobq_table *table, uint64_t id, struct jobq_job *job,
 struct jobq_table_filter {
 	enum jobq_job_status status; /* JOBQ_STATUS_NONE: any */
 	int type;                    /* -1: any */
+	const char *label; /* `"name":"value"` as it stands in the labels' JSON; NULL: any */
 };
 
 /*
@@ -133,6 +137,27 @@ size_t jobq_table_list(struct jobq_table *table, const struct jobq_table_filter 
 
 /* Cancels a queued job. -EBUSY: it is not queued (any more). */
 int jobq_table_cancel(struct jobq_table *table, uint64_t id);
+
+/*
+ * Asks the worker of a running job to end it at the next good place; it then
+ * fails. 0, also when it was asked before; -EBUSY: it does not run.
+ */
+int jobq_table_stop(struct jobq_table *table, uint64_t id);
+
+/* What clients have said of a job. `labels` is JSON text, or empty. -ENOENT. */
+struct jobq_table_remarks {
+	int priority;
+	char labels[JOBQ_LABELS_BYTES + 1];
+};
+int jobq_table_remarks(struct jobq_table *table, uint64_t id, struct jobq_table_remarks *out);
+
+/*
+ * Which of the queued jobs it is that starts next: 1 is the first; 0: it is not queued. Counts
+ * those before it, 64 at a time where all have one priority.
+ */
+uint64_t jobq_table_position(struct jobq_table *table, uint64_t id);
+
+enum jobq_queue_state jobq_table_queue_state(const struct jobq_table *table);
 
 /*
  * Sleeps until the job has finished, `deadline` (jobq_clock_mono()), or a
@@ -189,12 +214,16 @@ int jobq_table_begin(struct jobq_table *table, const struct jobq_job_claim *clai
 int jobq_table_progress(struct jobq_table *table, const struct jobq_job_claim *claim,
 			unsigned hundredths);
 
+/* Whether somebody has asked for its end (jobq_table_stop()). No lock, no system call. */
+bool jobq_table_stop_asked(const struct jobq_table *table, const struct jobq_job_claim *claim);
+
 /*
- * Ends a running job. `error` is NULL for a completed one. When there is no
- * memory for what it says, the job fails with an error about that instead.
+ * Ends a running job. `error` is NULL for a completed one; `log` may be NULL. When
+ * there is no memory for what it says, the job fails with an error about that instead.
  */
 int jobq_table_finish(struct jobq_table *table, const struct jobq_job_claim *claim,
-		      const char *result, size_t result_len, const char *error);
+		      const char *result, size_t result_len, const char *error,
+		      const struct jobq_text *log);
 
 /* What keeps a worker in; see slot_confine(). */
 struct jobq_table_confinement {
@@ -313,6 +342,9 @@ int jobq_table_import(struct jobq_table *table, const struct jobq_entry *entry, 
 
 /* Numbers changes from `seq` on, all before it being stored. Not ready yet. */
 void jobq_table_start_at(struct jobq_table *table, uint64_t seq);
+
+/* What the store says of the queue; wakes the slots when they may go on. */
+void jobq_table_set_queue_state(struct jobq_table *table, enum jobq_queue_state state);
 
 /* The next id is at least `next`; no id from `limit` on may be given out. */
 void jobq_table_set_ids(struct jobq_table *table, uint64_t next, uint64_t limit);

@@ -47,12 +47,14 @@ enum jobq_command_verb {
 	JOBQ_COMMAND_REMOVE,
 	JOBQ_COMMAND_PING,
 	JOBQ_COMMAND_REDELIVER, /* the event with this seq, which the history has */
+	JOBQ_COMMAND_QUEUE,	/* the queue is to have this state */
 };
 
 struct jobq_command {
 	enum jobq_command_verb verb;
 	unsigned given;		     /* UPDATE: JOBQ_GIVEN_... */
 	uint64_t event;		     /* REDELIVER */
+	enum jobq_queue_state queue; /* QUEUE */
 	struct jobq_webhook webhook; /* its id for all but CREATE */
 };
 

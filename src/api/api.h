@@ -23,6 +23,7 @@
 #include "jobq/table_hooks.h"
 
 #define API_WAIT_MAX 60 /* seconds of ?wait= */
+#define API_JSON "application/json"
 
 /* A kind of worker process. */
 struct api_pool {
@@ -31,10 +32,19 @@ struct api_pool {
 	unsigned processes, threads;
 	bool waits; /* requests may sleep in it */
 	int listener;
-	ino_t inode; /* of the socket's name, to see when a successor has taken it */
+	bool passed; /* the service manager's: it has made the socket, and keeps it */
+	char bound[108]; /* then: its name, to which `path` points */
+	ino_t inode; /* else: of the socket's name, to see when a successor has taken it */
+};
+
+/* What ties a worker to its parent. */
+struct api_ties {
+	int parent;  /* readable when the parent is gone */
+	int started; /* eventfd(2): a worker adds 1 when its threads run */
 };
 
 struct api_listener; /* see stream.h */
+struct api_thread;
 
 /* One request. Belongs to the thread that serves it. */
 struct api_request {
@@ -42,11 +52,14 @@ struct api_request {
 	const struct jobq_conf *conf;
 	struct jobq_table *table; /* NULL: there is none just now */
 	const char *method, *path, *query, *token_name;
+	size_t route; /* its row, see api_route_name() */
 	uint64_t id;  /* from the path, where the route has one */
 	struct jobq_text item; /* likewise, what the path names of the thing with that id */
 	bool head;    /* send no body */
 	bool may_wait; /* this pool's threads may sleep for a client */
 	_Atomic uint32_t stop; /* changes when the client has gone or the process stops */
+	int status; /* of the answer */
+	const char *content_type;
 	struct jobq_buf headers; /* beyond the usual ones; each line ends in CRLF */
 	struct jobq_buf body;
 	struct api_listener *listener; /* takes the connection over when the request has been read */
@@ -90,13 +103,29 @@ bool api_body(struct api_request *request, struct jobq_buf *body);
 /* ---- route.c ---- */
 /* Answers the request. */
 void api_route(struct api_request *request);
+/* How many routes there are. A request of none has this for its row. */
+size_t api_route_count(void);
+/* Method and pattern of a row; left as they are for that of no route. */
+void api_route_name(size_t row, const char **method, const char **pattern);
+/* Tells this table of routes from other releases'. */
+uint32_t api_route_digest(void);
 
 /* ---- one file a handler ---- */
 void api_submit(struct api_request *request); /* POST /jobs */
 void api_list(struct api_request *request);   /* GET /jobs */
 void api_show(struct api_request *request);   /* GET /jobs/:id */
 void api_cancel(struct api_request *request); /* DELETE /jobs/:id */
+void api_stop(struct api_request *request);   /* POST /jobs/:id/cancel */
+void api_retry(struct api_request *request);  /* POST /jobs/:id/retry */
+void api_job_log(struct api_request *request); /* GET /jobs/:id/log */
+void api_queue_show(struct api_request *request);   /* GET /queue */
+void api_queue_pause(struct api_request *request);  /* POST /queue/pause */
+void api_queue_resume(struct api_request *request); /* POST /queue/resume */
+void api_queue_drain(struct api_request *request);  /* POST /queue/drain */
+/* submit.c: the rest of a submission whose body is at hand. */
+void api_submit_body(struct api_request *request, const char *body, size_t len);
 void api_health(struct api_request *request); /* GET /healthz */
+void api_metrics(struct api_request *request); /* GET /metrics */
 void api_events(struct api_request *request); /* GET /events */
 void api_job_events(struct api_request *request); /* GET /jobs/:id/events */
 
@@ -128,8 +157,16 @@ bool api_command(struct api_request *request, struct jobq_command *command, uint
  */
 bool api_pool_enter(void);
 void api_pool_leave(void);
-/* The life of a worker process; `parent` is readable when the parent is gone. */
-int api_pool_run(const struct jobq_conf *conf, const struct api_pool *pool, int parent);
+/* How many are in. */
+unsigned api_pool_count(void);
+/*
+ * Whether, as the process is to stop, a thread that waits for a request has waited for
+ * long enough: then it is signalled, and closes its connection.
+ */
+bool api_pool_gives_up(struct api_thread *thread);
+/* The life of a worker process. */
+int api_pool_run(const struct jobq_conf *conf, const struct api_pool *pool,
+		 const struct api_ties *ties);
 
 /* ---- accept.c ---- */
 enum api_thread_state {
@@ -144,6 +181,7 @@ struct api_thread {
 	const struct jobq_conf *conf;
 	const struct api_pool *pool;
 	_Atomic int state;
+	_Atomic int64_t idle_since; /* jobq_clock_mono() */
 	struct api_request request;
 };
 
@@ -185,19 +223,22 @@ void api_stored_refuse(struct api_request *request, int rc);
 
 /* ---- listen.c ---- */
 /*
- * Makes the pool's socket under its name, in place of one that is there, in
- * one step: clients find the old one or the new one. False: logged.
+ * Opens the sockets of all pools: those that the service manager has passed, by
+ * the pools' names; or else each under its name, in place of one that is there, in
+ * one step: clients find the old one or the new one. Returns 0 or the exit
+ * status; what is wrong has been logged.
  */
-bool api_listen(struct api_pool *pool);
+int api_listen(struct api_pool *pools, size_t count);
+/* Takes the name away, if it is ours and still stands for this pool's socket. */
+void api_listen_end(const struct api_pool *pool);
 /* Whether the name still stands for this pool's socket. */
 bool api_listen_current(const struct api_pool *pool);
-/* Keeps a second jobq-api from the same sockets; false: there is one. Logged. */
-bool api_listen_lock(const struct api_pool *pool);
 
 /* ---- prefork.c ---- */
 /*
  * The parent: keeps the workers running until SIGTERM; at SIGHUP it reads the
- * configuration again and replaces them. The exit status.
+ * configuration again and replaces them. The service manager hears that it is
+ * ready once every worker serves. The exit status.
  */
 int api_prefork(struct jobq_conf *conf, const struct jobq_conf_args *args,
 		struct api_pool *pools, size_t count);

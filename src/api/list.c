@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -19,6 +20,7 @@ struct listing {
 	struct jobq_table_filter filter;
 	uint64_t after;
 	uint64_t limit; /* 0: none */
+	char label[2 * JOBQ_LABEL_MAX + 8]; /* as filter.label has it */
 };
 
 /* False: it has been answered. */
@@ -47,6 +49,27 @@ static bool read_word(struct api_request *request, const char *name, struct list
 	return false;
 }
 
+/* `?label=NAME:VALUE`. False: it has been answered. */
+static bool read_label(struct api_request *request, struct listing *listing)
+{
+	char text[2 * JOBQ_LABEL_MAX + 4];
+	int len = api_query(request->query, "label", text, sizeof(text));
+	const char *colon = len > 0 ? strchr(text, ':') : NULL;
+
+	if (len == -1)
+		return true;
+	if (colon == NULL || !jobq_job_is_label(text, (size_t)(colon - text)) ||
+	    !jobq_job_is_label(colon + 1, (size_t)len - (size_t)(colon + 1 - text))) {
+		api_reply_error(request, 400, "invalid_label",
+				"\"label\" must be NAME:VALUE, once");
+		return false;
+	}
+	snprintf(listing->label, sizeof(listing->label), "\"%.*s\":\"%s\"", (int)(colon - text), text,
+		 colon + 1);
+	listing->filter.label = listing->label;
+	return true;
+}
+
 static void add_link(struct api_request *request, const struct listing *listing, uint64_t last)
 {
 	struct jobq_buf *headers = &request->headers;
@@ -57,6 +80,11 @@ static void add_link(struct api_request *request, const struct listing *listing,
 	if (listing->filter.type >= 0)
 		jobq_buf_addf(headers, "type=%s&",
 			      jobq_job_type_name((enum jobq_job_type)listing->filter.type));
+	if (listing->filter.label != NULL) {
+		const char *colon = strstr(listing->label, "\":\"");
+		jobq_buf_addf(headers, "label=%.*s:%.*s&", (int)(colon - listing->label - 1),
+			      listing->label + 1, (int)strlen(colon + 3) - 1, colon + 3);
+	}
 	jobq_buf_addf(headers, "limit=%" PRIu64 "&after=%" PRIu64 ">; rel=\"next\"\r\n",
 		      listing->limit, last);
 }
@@ -131,9 +159,10 @@ static void send_all(struct api_request *request, const struct listing *listing)
 
 void api_list(struct api_request *request)
 {
-	struct listing listing = {.filter = {JOBQ_STATUS_NONE, -1}};
+	struct listing listing = {.filter = {.type = -1}};
 
 	if (!read_word(request, "status", &listing) || !read_word(request, "type", &listing) ||
+	    !read_label(request, &listing) ||
 	    !api_query_number(request, "limit", 1, LIMIT_MAX, &listing.limit) ||
 	    !api_query_number(request, "after", 0, UINT64_MAX, &listing.after))
 		return;

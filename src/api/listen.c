@@ -8,10 +8,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "api/api.h"
 
+#define POOLS_MAX 2
 #define BACKLOG 4096 /* nginx answers 502 when it is full; somaxconn bounds it */
 
 static bool fail(const struct api_pool *pool, const char *what)
@@ -21,7 +23,8 @@ static bool fail(const struct api_pool *pool, const char *what)
 	return false;
 }
 
-bool api_listen(struct api_pool *pool)
+/* Under a name of its own first, which is then moved. */
+static bool make(struct api_pool *pool)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct stat st;
@@ -55,7 +58,8 @@ bool api_listen_current(const struct api_pool *pool)
 	return stat(pool->path, &st) == 0 && st.st_ino == pool->inode;
 }
 
-bool api_listen_lock(const struct api_pool *pool)
+/* Keeps a second jobq-api from the same sockets; false: there is one. */
+static bool lock_name(const struct api_pool *pool)
 {
 	char path[256];
 
@@ -72,4 +76,58 @@ bool api_listen_lock(const struct api_pool *pool)
 		 pool->path);
 	close(fd);
 	return false;
+}
+
+/* The name under which the service manager has bound it, for the log. */
+static void name_passed(struct api_pool *pool, int fd)
+{
+	struct sockaddr_un address = {0};
+	socklen_t len = sizeof(address);
+
+	if (getsockname(fd, (struct sockaddr *)&address, &len) == 0)
+		snprintf(pool->bound, sizeof(pool->bound), "%.*s",
+			 (int)sizeof(address.sun_path) - 1, address.sun_path);
+	pool->path = pool->bound;
+	pool->listener = fd;
+	pool->passed = true;
+}
+
+/* Returns 1, 0 when there are none, or -1 when they are others. Logged. */
+static int take_passed(struct api_pool *pools, size_t count)
+{
+	const char *names[POOLS_MAX] = {0};
+	int fds[POOLS_MAX];
+	struct jobq_buf why = {0};
+
+	for (size_t i = 0; i < count; i++)
+		names[i] = pools[i].name;
+	int rc = jobq_passed_sockets(names, fds, count, SOCK_STREAM, &why);
+	for (size_t i = 0; i < count && rc > 0; i++)
+		name_passed(&pools[i], fds[i]);
+	if (rc < 0)
+		jobq_log(JOBQ_LOG_ERROR, "sockets_refused", "msg=\"%s\"",
+			 why.data != NULL ? why.data : "out of memory");
+	jobq_buf_free(&why);
+	return rc;
+}
+
+int api_listen(struct api_pool *pools, size_t count)
+{
+	int rc = take_passed(pools, count);
+
+	if (rc != 0)
+		return rc > 0 ? 0 : EX_CONFIG;
+	for (size_t i = 0; i < count; i++)
+		if (!lock_name(&pools[i]))
+			return EX_UNAVAILABLE;
+	for (size_t i = 0; i < count; i++)
+		if (!make(&pools[i]))
+			return EX_OSERR;
+	return 0;
+}
+
+void api_listen_end(const struct api_pool *pool)
+{
+	if (!pool->passed && api_listen_current(pool))
+		unlink(pool->path);
 }

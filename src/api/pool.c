@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sysexits.h>
@@ -17,6 +18,7 @@
 #define SPARE_FILES 64      /* descriptors beside those of clients */
 #define ORPHAN_LOOK 250     /* milliseconds between looks for a successor */
 #define IDLE_GRACE 6000000  /* nginx closes its kept connections after 5 s */
+#define IDLE_GRACE_PASSED 500000
 #define STOP_GRACE 20000000 /* then even busy threads are left behind */
 #define NUDGE 20            /* milliseconds between signals to threads */
 
@@ -34,6 +36,11 @@ bool api_pool_enter(void)
 void api_pool_leave(void)
 {
 	atomic_fetch_sub(&long_requests, 1);
+}
+
+unsigned api_pool_count(void)
+{
+	return atomic_load(&long_requests);
 }
 
 static void on_nudge(int signal)
@@ -79,7 +86,10 @@ static bool start_threads(const struct jobq_conf *conf, const struct api_pool *p
 	return rc == 0;
 }
 
-/* Sleeps until SIGTERM, or until a successor serves this orphan's socket. */
+/*
+ * Sleeps until SIGTERM, or until a successor serves this orphan's socket. One that
+ * the service manager keeps needs nobody to serve it meanwhile.
+ */
 static void await_end(const struct api_pool *pool, int signals, int parent)
 {
 	struct pollfd fds[2] = {{signals, POLLIN, 0}, {parent, POLLIN, 0}};
@@ -92,12 +102,27 @@ static void await_end(const struct api_pool *pool, int signals, int parent)
 		if (n > 0 && !orphan && fds[1].revents != 0) {
 			orphan = true;
 			jobq_log(JOBQ_LOG_WARNING, "orphaned",
-				 "pool=%s msg=\"the parent is gone; serving until a new one takes "
-				 "over\"", pool->name);
+				 "pool=%s msg=\"the parent is gone; %s\"", pool->name,
+				 pool->passed ? "what comes waits for the next one"
+					      : "serving until a new one takes over");
 		}
-		if (orphan && !api_listen_current(pool))
+		if (orphan && (pool->passed || !api_listen_current(pool)))
 			return;
 	}
+}
+
+/*
+ * Where the service manager keeps the socket, all that comes waits in it until
+ * this process has ended. Then a kept connection is closed when nginx has not used
+ * it for a moment: that it uses it again at the very same time, which would cost a
+ * request, is as good as impossible, and some seconds more are much to wait.
+ */
+bool api_pool_gives_up(struct api_thread *thread)
+{
+	int64_t grace = thread->pool->passed ? IDLE_GRACE_PASSED : IDLE_GRACE;
+
+	return atomic_load(&api_stopping) &&
+	       jobq_clock_mono() > atomic_load(&thread->idle_since) + grace;
 }
 
 /*
@@ -117,7 +142,7 @@ static bool stop_threads(struct api_thread *threads, unsigned count)
 		for (unsigned i = 0; i < count; i++) {
 			int state = atomic_load(&threads[i].state);
 			bool nudge = state == API_ACCEPTING ||
-				     (state == API_IDLE && now > began + IDLE_GRACE);
+				     (state == API_IDLE && api_pool_gives_up(&threads[i]));
 			if (nudge)
 				pthread_kill(threads[i].thread, SIGUSR2);
 			if (state == API_BUSY)
@@ -150,7 +175,8 @@ static bool start_watchers(const struct jobq_conf *conf, unsigned listeners)
 	return api_gone_start() && api_stream_start(conf, listeners);
 }
 
-int api_pool_run(const struct jobq_conf *conf, const struct api_pool *pool, int parent)
+int api_pool_run(const struct jobq_conf *conf, const struct api_pool *pool,
+		 const struct api_ties *ties)
 {
 	struct api_thread *threads = calloc(pool->threads, sizeof(*threads));
 	unsigned own_files = pool->threads + SPARE_FILES;
@@ -170,7 +196,8 @@ int api_pool_run(const struct jobq_conf *conf, const struct api_pool *pool, int 
 		return EX_OSERR;
 	}
 	jobq_log(JOBQ_LOG_INFO, "worker_started", "pool=%s threads=%u", pool->name, pool->threads);
-	await_end(pool, signals, parent);
+	eventfd_write(ties->started, 1);
+	await_end(pool, signals, ties->parent);
 	bool clean = stop_threads(threads, pool->threads);
 	if (clean && pool->waits)
 		api_stream_end();

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -18,6 +19,7 @@
 #define BACKOFF_FIRST 100000 /* ... is started again after 0.1 s, */
 #define BACKOFF_MOST 5000000 /* doubling up to 5 s */
 #define STOP_GRACE 25000000  /* then what is left is killed */
+#define STOP_LOOK 100        /* milliseconds between looks at what is left */
 
 struct worker {
 	const struct api_pool *pool;
@@ -33,6 +35,8 @@ struct parent {
 	pid_t leaving[WORKERS_MAX]; /* replaced ones that still end what they have; 0: none */
 	int signals;
 	int lifeline[2]; /* a pipe that nobody writes to: its end tells the workers of ours */
+	int started;     /* eventfd(2): counts the workers that serve */
+	eventfd_t awaited; /* workers that have to, until the service manager hears READY=1 */
 	bool stopping;
 };
 
@@ -42,12 +46,13 @@ static void start_worker(struct parent *parent, struct worker *worker)
 	worker->started = jobq_clock_mono();
 	worker->pid = fork();
 	if (worker->pid == 0) {
+		const struct api_ties ties = {parent->lifeline[0], parent->started};
 		close(parent->lifeline[1]);
 		close(parent->signals);
 		for (size_t i = 0; i < parent->count; i++)
 			if (parent->workers[i].pool->listener != worker->pool->listener)
 				close(parent->workers[i].pool->listener);
-		exit(api_pool_run(parent->conf, worker->pool, parent->lifeline[0]));
+		exit(api_pool_run(parent->conf, worker->pool, &ties));
 	}
 	if (worker->pid < 0) {
 		jobq_log(JOBQ_LOG_ERROR, "fork_failed", "msg=\"%s\"", strerror(errno));
@@ -155,6 +160,9 @@ static void reload(struct parent *parent)
 	const struct jobq_conf_args *args = parent->args;
 	struct jobq_conf fresh;
 	struct jobq_buf errors = {0};
+
+	if (parent->awaited == 0)
+		jobq_notify_reloading();
 	bool good = jobq_conf_load(&fresh, args->file, args->settings, args->setting_count, &errors);
 	const char *why = good ? needs_restart(parent->conf, &fresh) : errors.data;
 
@@ -168,19 +176,38 @@ static void reload(struct parent *parent)
 		*parent->conf = fresh;
 		jobq_log_open("jobq-api", fresh.log_level);
 		replace_workers(parent);
+		parent->awaited = parent->count;
 		jobq_log(JOBQ_LOG_INFO, "reloaded", "file=\"%s\"", args->file);
 	} else {
 		jobq_log(JOBQ_LOG_ERROR, "reload_refused", "msg=\"%s\"",
 			 why != NULL ? why : "out of memory");
+		if (parent->awaited == 0)
+			jobq_notify("READY=1\nSTATUS=serving; the last reload was refused, the log "
+				    "says why");
 		jobq_conf_free(&fresh);
 	}
 	jobq_buf_free(&errors);
 }
 
-/* Starts what is due; returns poll(2)'s timeout until the next is. */
-static int start_due(struct parent *parent)
+/* Workers have said that they serve. */
+static void count_started(struct parent *parent)
 {
-	int64_t now = jobq_clock_mono(), next = INT64_MAX;
+	eventfd_t started;
+
+	if (eventfd_read(parent->started, &started) < 0 || parent->awaited == 0)
+		return;
+	parent->awaited -= started < parent->awaited ? started : parent->awaited;
+	if (parent->awaited == 0 && !parent->stopping)
+		jobq_notify("READY=1\nSTATUS=serving");
+}
+
+/* Does what is due; returns poll(2)'s timeout until the next is. */
+static int do_due(struct parent *parent)
+{
+	int64_t now = jobq_clock_mono(), next = jobq_notify_alive(now);
+
+	if (parent->stopping)
+		return STOP_LOOK;
 
 	for (size_t i = 0; i < parent->count; i++) {
 		struct worker *worker = &parent->workers[i];
@@ -202,19 +229,20 @@ static bool any_worker(const struct parent *parent)
 
 static void run(struct parent *parent)
 {
-	struct pollfd fd = {parent->signals, POLLIN, 0};
+	struct pollfd fds[] = {{parent->signals, POLLIN, 0}, {parent->started, POLLIN, 0}};
 	struct signalfd_siginfo info;
 	int64_t kill_at = 0;
 
 	while (!parent->stopping || any_worker(parent)) {
-		int timeout = parent->stopping ? 100 : start_due(parent);
-		bool got = poll(&fd, 1, timeout) > 0 &&
-			   read(parent->signals, &info, sizeof(info)) == (ssize_t)sizeof(info) &&
+		poll(fds, JOBQ_LENGTH(fds), do_due(parent));
+		bool got = read(parent->signals, &info, sizeof(info)) == (ssize_t)sizeof(info) &&
 			   !parent->stopping;
+		count_started(parent);
 		if (got && info.ssi_signo == SIGHUP) {
 			reload(parent);
 		} else if (got && info.ssi_signo != SIGCHLD) {
 			jobq_log(JOBQ_LOG_INFO, "stopping", "signal=%u", info.ssi_signo);
+			jobq_notify("STOPPING=1\nSTATUS=answering what has been asked");
 			parent->stopping = true;
 			kill_at = jobq_clock_mono() + STOP_GRACE;
 			signal_workers(parent, SIGTERM);
@@ -231,12 +259,11 @@ int api_prefork(struct jobq_conf *conf, const struct jobq_conf_args *args,
 	struct parent parent = {.conf = conf, .args = args};
 	sigset_t set;
 
-	for (size_t i = 0; i < count; i++)
-		if (!api_listen_lock(&pools[i]))
-			return EX_UNAVAILABLE;
+	jobq_notify_open();
+	int status = api_listen(pools, count);
+	if (status != 0)
+		return status;
 	for (size_t i = 0; i < count; i++) {
-		if (!api_listen(&pools[i]))
-			return EX_OSERR;
 		for (unsigned n = 0; n < pools[i].processes && parent.count < WORKERS_MAX; n++)
 			parent.workers[parent.count++].pool = &pools[i];
 	}
@@ -247,17 +274,20 @@ int api_prefork(struct jobq_conf *conf, const struct jobq_conf_args *args,
 	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	parent.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (parent.signals < 0 || pipe2(parent.lifeline, O_CLOEXEC) < 0) {
+	parent.started = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	parent.awaited = parent.count;
+	if (parent.signals < 0 || parent.started < 0 || pipe2(parent.lifeline, O_CLOEXEC) < 0) {
 		jobq_log(JOBQ_LOG_ERROR, "not_started", "msg=\"%s\"", strerror(errno));
 		return EX_OSERR;
 	}
-	jobq_log(JOBQ_LOG_INFO, "started", "version=%s api_socket=\"%s\" wait_socket=\"%s\"",
-		 PACKAGE_VERSION, conf->api_socket, conf->wait_socket);
+	jobq_log(JOBQ_LOG_INFO, "started", "version=%s", PACKAGE_VERSION);
+	for (size_t i = 0; i < count; i++)
+		jobq_log(JOBQ_LOG_INFO, "listening", "pool=%s path=\"%s\" passed=%s",
+			 pools[i].name, pools[i].path, pools[i].passed ? "yes" : "no");
 	kick_slots(conf);
 	run(&parent);
 	for (size_t i = 0; i < count; i++)
-		if (api_listen_current(&pools[i]))
-			unlink(pools[i].path);
+		api_listen_end(&pools[i]);
 	jobq_log(JOBQ_LOG_INFO, "stopped", "status=0");
 	return 0;
 }

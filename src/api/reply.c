@@ -48,9 +48,10 @@ static void put_head(struct api_request *request, int status, bool with_length)
 	char head[160];
 	int len = snprintf(head, sizeof(head), "Status: %d %s\r\n", status, reason_of(status));
 
+	request->status = status;
 	if (has_body(status))
-		len += snprintf(head + len, sizeof(head) - (size_t)len,
-				"Content-Type: application/json\r\n");
+		len += snprintf(head + len, sizeof(head) - (size_t)len, "Content-Type: %s\r\n",
+				request->content_type);
 	if (with_length && has_body(status))
 		len += snprintf(head + len, sizeof(head) - (size_t)len, "Content-Length: %zu\r\n",
 				request->body.len);
@@ -78,6 +79,7 @@ void api_reply(struct api_request *request, int status)
 		jobq_buf_free(&request->headers);
 		jobq_buf_free(&request->body);
 		jobq_buf_adds(&request->body, failed);
+		request->content_type = API_JSON;
 		status = 503;
 	}
 	put_head(request, status, true);

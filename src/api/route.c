@@ -3,35 +3,82 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "jobq/table_counters.h"
 
 /* A colon and a word stand for one path segment: first an id, then what is of it. */
 #define ID ":id"
 #define DELIVERY ":delivery"
 #define SEGMENTS 2
 
+/* What a request needs before its handler is called. */
+#define NOTHING 0u
+#define TOKEN 1u
+#define TABLE 2u /* one that is ready */
+
 static const struct route {
 	const char *method; /* GET serves HEAD too */
 	const char *pattern;
 	void (*handler)(struct api_request *request);
-	bool open; /* needs no token */
+	unsigned needs;
 } routes[] = {
-	{"POST", "/jobs", api_submit, false},
-	{"GET", "/jobs", api_list, false},
-	{"GET", "/jobs/" ID, api_show, false},
-	{"DELETE", "/jobs/" ID, api_cancel, false},
-	{"GET", "/jobs/" ID "/events", api_job_events, false},
-	{"GET", "/events", api_events, false},
-	{"POST", "/webhooks", api_webhooks_create, false},
-	{"GET", "/webhooks", api_webhooks_list, false},
-	{"GET", "/webhooks/" ID, api_webhooks_show, false},
-	{"PUT", "/webhooks/" ID, api_webhooks_change, false},
-	{"DELETE", "/webhooks/" ID, api_webhooks_remove, false},
-	{"POST", "/webhooks/" ID "/test", api_deliveries_ping, false},
-	{"GET", "/webhooks/" ID "/deliveries", api_deliveries_list, false},
+	{"POST", "/jobs", api_submit, TOKEN | TABLE},
+	{"GET", "/jobs", api_list, TOKEN | TABLE},
+	{"GET", "/jobs/" ID, api_show, TOKEN | TABLE},
+	{"DELETE", "/jobs/" ID, api_cancel, TOKEN | TABLE},
+	{"POST", "/jobs/" ID "/cancel", api_stop, TOKEN | TABLE},
+	{"POST", "/jobs/" ID "/retry", api_retry, TOKEN | TABLE},
+	{"GET", "/jobs/" ID "/log", api_job_log, TOKEN | TABLE},
+	{"GET", "/queue", api_queue_show, TOKEN | TABLE},
+	{"POST", "/queue/pause", api_queue_pause, TOKEN | TABLE},
+	{"POST", "/queue/resume", api_queue_resume, TOKEN | TABLE},
+	{"POST", "/queue/drain", api_queue_drain, TOKEN | TABLE},
+	{"GET", "/jobs/" ID "/events", api_job_events, TOKEN | TABLE},
+	{"GET", "/events", api_events, TOKEN | TABLE},
+	{"POST", "/webhooks", api_webhooks_create, TOKEN | TABLE},
+	{"GET", "/webhooks", api_webhooks_list, TOKEN | TABLE},
+	{"GET", "/webhooks/" ID, api_webhooks_show, TOKEN | TABLE},
+	{"PUT", "/webhooks/" ID, api_webhooks_change, TOKEN | TABLE},
+	{"DELETE", "/webhooks/" ID, api_webhooks_remove, TOKEN | TABLE},
+	{"POST", "/webhooks/" ID "/test", api_deliveries_ping, TOKEN | TABLE},
+	{"GET", "/webhooks/" ID "/deliveries", api_deliveries_list, TOKEN | TABLE},
 	{"POST", "/webhooks/" ID "/deliveries/" DELIVERY "/redeliver", api_deliveries_redeliver,
-	 false},
-	{"GET", "/healthz", api_health, true},
+	 TOKEN | TABLE},
+	{"GET", "/healthz", api_health, NOTHING},
+	{"GET", "/metrics", api_metrics, TOKEN}, /* or nginx has let it pass as "loopback" */
 };
+
+_Static_assert(JOBQ_LENGTH(routes) < JOBQ_REQUEST_ROWS, "each is counted, and what is none");
+
+size_t api_route_count(void)
+{
+	return JOBQ_LENGTH(routes);
+}
+
+void api_route_name(size_t row, const char **method, const char **pattern)
+{
+	if (row < JOBQ_LENGTH(routes)) {
+		*method = routes[row].method;
+		*pattern = routes[row].pattern;
+	}
+}
+
+/* FNV-1a, of what the rows are called. */
+static uint32_t digest(uint32_t hash, const char *text)
+{
+	do
+		hash = (hash ^ (unsigned char)*text) * 16777619u;
+	while (*text++ != '\0');
+	return hash;
+}
+
+uint32_t api_route_digest(void)
+{
+	uint32_t hash = 2166136261u;
+
+	for (size_t i = 0; i < JOBQ_LENGTH(routes); i++)
+		hash = digest(digest(hash, routes[i].method), routes[i].pattern);
+	return hash;
+}
 
 /* Whether the path has the pattern's form; `segments` are those that words stand for. */
 static bool matches(const char *pattern, const char *path, struct jobq_text segments[SEGMENTS])
@@ -94,18 +141,18 @@ static void run(struct api_request *request, const struct route *route,
 		const struct jobq_text segments[SEGMENTS])
 {
 	/* nginx checks the tokens; without a name it has been set up wrongly. */
-	if (!route->open && request->token_name[0] == '\0') {
+	if ((route->needs & TOKEN) != 0 && request->token_name[0] == '\0') {
 		api_reply_error(request, 401, "unauthorized", "Authentication required");
 		return;
 	}
 	if (!read_segments(request, route, segments))
 		return;
-	if (request->table == NULL && !route->open) {
+	if (request->table == NULL && (route->needs & TABLE) != 0) {
 		api_reply_unavailable(request, 2, "supervisor_unavailable",
 				      "The supervisor has not been started yet; try again soon");
 		return;
 	}
-	if (!route->open && !jobq_table_is_ready(request->table)) {
+	if ((route->needs & TABLE) != 0 && !jobq_table_is_ready(request->table)) {
 		api_reply_unavailable(request, 1, "starting",
 				      "The jobs are being read from the store; try again soon");
 		return;
@@ -124,12 +171,14 @@ void api_route(struct api_request *request)
 
 	request->head = strcmp(request->method, "HEAD") == 0;
 	const char *method = request->head ? "GET" : request->method;
+	request->route = JOBQ_LENGTH(routes);
 	for (size_t i = 0; i < JOBQ_LENGTH(routes); i++) {
 		struct jobq_text segments[SEGMENTS] = {0};
 		if (!matches(routes[i].pattern, request->path, segments))
 			continue;
 		known = true;
 		if (strcmp(routes[i].method, method) == 0) {
+			request->route = i;
 			run(request, &routes[i], segments);
 			return;
 		}

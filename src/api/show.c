@@ -63,6 +63,25 @@ static bool wait_first(struct api_request *request)
 	return true;
 }
 
+/* What the job object of the reference has no place for stands beside it. */
+static void add_remarks(struct api_request *request, const struct jobq_job *job)
+{
+	struct jobq_table_remarks remarks;
+	uint64_t position = job->status == JOBQ_STATUS_QUEUED
+				    ? jobq_table_position(request->table, job->id)
+				    : 0;
+
+	if (position > 0)
+		jobq_buf_addf(&request->body, ",\"queue_position\":%llu",
+			      (unsigned long long)position);
+	if (jobq_table_remarks(request->table, job->id, &remarks) < 0)
+		return;
+	if (remarks.priority != 0)
+		jobq_buf_addf(&request->body, ",\"priority\":%d", remarks.priority);
+	if (remarks.labels[0] != '\0')
+		jobq_buf_addf(&request->body, ",\"labels\":%s", remarks.labels);
+}
+
 void api_show(struct api_request *request)
 {
 	struct jobq_job job;
@@ -95,6 +114,7 @@ void api_show(struct api_request *request)
 			jobq_job_json(&request->body, &job,
 				      bytes.data != NULL ? bytes.data + error_len : "", result_len,
 				      bytes.data, error_len);
+			add_remarks(request, &job);
 			jobq_buf_adds(&request->body, "}");
 		}
 		api_reply(request, known ? 304 : 200);

@@ -396,6 +396,16 @@ void api_stream_leave(void)
 	atomic_fetch_sub(&stream.count, 1);
 }
 
+unsigned api_stream_count(void)
+{
+	return atomic_load(&stream.count);
+}
+
+unsigned api_stream_most(void)
+{
+	return stream.most;
+}
+
 void api_stream_add(struct api_listener *listener, int fd)
 {
 	listener->fd = fd;

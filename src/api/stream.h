@@ -58,9 +58,10 @@ struct api_listener {
 	int fd; /* -1: closed */
 	bool opened, ends, blocked;
 	uint8_t header_left, tail_sent;
-	uint32_t version; /* of its job as told; older news is none. 0: told no more than the feed */
+	uint32_t version; /* of its job as it was told; what is older is no news. 0: all is */
 	struct api_message *message; /* what it is being sent, or NULL */
-	size_t at, frame_begin, frame_end; /* bytes of it that are sent; those of this record */
+	size_t at;		       /* bytes of it that are sent */
+	size_t frame_begin, frame_end; /* its part in the record that is being sent */
 	int64_t sent_at;	     /* when its socket took something last */
 };
 
@@ -97,6 +98,9 @@ bool api_stream_start(const struct jobq_conf *conf, unsigned most);
  */
 bool api_stream_enter(void);
 void api_stream_leave(void);
+/* How many are in, and how many may be. */
+unsigned api_stream_count(void);
+unsigned api_stream_most(void);
 /* Hands a listener (allocated) and its connection over. */
 void api_stream_add(struct api_listener *listener, int fd);
 /* api_stopping has been set: all streams are ended, those that still come, too. */

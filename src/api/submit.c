@@ -45,6 +45,10 @@ static void answer(struct api_request *request, int rc, uint64_t id, bool replay
 				"This Idempotency-Key was used for another request (job %llu)",
 				(unsigned long long)id);
 		return;
+	case -ESHUTDOWN:
+		api_reply_unavailable(request, RETRY_FULL, "queue_draining",
+				      "An administrator lets the queue run empty; try again later");
+		return;
 	case -ENOSPC:
 		jobq_log(JOBQ_LOG_WARNING, "queue_full", "token=\"%s\"", request->token_name);
 		api_reply_unavailable(request, RETRY_FULL, "queue_full",
@@ -81,12 +85,22 @@ static void submit(struct api_request *request, const char *body, size_t len, co
 			.parameters_len = submission.parameters_len,
 			.owner = request->token_name,
 			.key = key,
+			.labels = submission.labels,
+			.priority = submission.priority,
 		};
 		int rc = jobq_table_submit(request->table, &entry, &id, &replayed);
 		if (rc != 0 || api_stored_await(request, id, !replayed, deadline))
 			answer(request, rc, id, replayed);
 	}
-	free(submission.parameters);
+	jobq_submission_free(&submission);
+}
+
+void api_submit_body(struct api_request *request, const char *body, size_t len)
+{
+	const char *key;
+
+	if (read_key(request, &key))
+		submit(request, body, len, key);
 }
 
 void api_submit(struct api_request *request)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "api/api.h"
+#include "jobq/table_counters.h"
 
 /*
  * The attachment that new requests get, and how many requests use it. One that
@@ -52,6 +53,7 @@ static void attach(const struct jobq_conf *conf)
 		 jobq_table_generation(table));
 	*hold = (struct hold){.table = table, .next = holds};
 	holds = hold;
+	jobq_table_count_routes(table, api_route_digest());
 	drop_unused();
 }
 

@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,11 +20,25 @@ static bool to_journal;
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 static const int priorities[] = {3, 4, 6, 7}; /* syslog(3) */
 
+/* The variable is inherited also by those whose standard error goes elsewhere. */
+static bool is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	char here[64];
+	struct stat st;
+
+	if (stream == NULL || fstat(STDERR_FILENO, &st) < 0)
+		return false;
+	snprintf(here, sizeof(here), "%llu:%llu", (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino);
+	return strcmp(stream, here) == 0;
+}
+
 void jobq_log_open(const char *name, enum jobq_log_level level)
 {
 	program = name;
 	least = level;
-	to_journal = getenv("JOURNAL_STREAM") != NULL;
+	to_journal = is_journal();
 }
 
 static int start_line(char *line, size_t room, enum jobq_log_level level, const char *event)

@@ -42,6 +42,11 @@ static bool read_number(const char *value, const struct unit *units, uint64_t *o
 	return false;
 }
 
+bool jobq_conf_time(const char *text, uint64_t *out)
+{
+	return read_number(text, time_units, out);
+}
+
 static bool set_number(uint64_t *into, const struct conf_option *option, const char *value,
 		       struct jobq_buf *why)
 {

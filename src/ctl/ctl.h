@@ -95,6 +95,7 @@ int ctl_cache(const struct jobq_conf *conf, char *const *words);
 int ctl_fsck(const struct jobq_conf *conf, char *const *words);
 int ctl_backup(const struct jobq_conf *conf, char *const *words);
 int ctl_scene(int argc, char **argv);
+int ctl_token(int argc, char **argv);
 int ctl_submit(int argc, char **argv);
 int ctl_watch(int argc, char **argv);
 int ctl_status(int argc, char **argv);

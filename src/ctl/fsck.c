@@ -64,9 +64,11 @@ static const char *difference(const struct jobq_entry *a, const struct jobq_entr
 		return "times";
 	if (!same_text(&a->owner, &b->owner) || !same_text(&a->key, &b->key))
 		return "owner or key";
-	if (!same_text(&a->parameters, &b->parameters))
+	if (!same_text(&a->parameters, &b->parameters) || !same_text(&a->labels, &b->labels) ||
+	    a->priority != b->priority)
 		return "parameters";
-	if (!same_text(&a->error, &b->error) || !same_text(&a->result, &b->result))
+	if (!same_text(&a->error, &b->error) || !same_text(&a->log, &b->log) ||
+	    !same_text(&a->result, &b->result))
 		return "result";
 	return NULL;
 }

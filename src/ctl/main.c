@@ -104,6 +104,7 @@ static const struct command {
 	{"backup", "FILE", ctl_backup, NULL, "write a consistent copy of the store to FILE"},
 	{"remove-table", "", remove_table, NULL,
 	 "remove job table and scene cache while jobqd is down; jobs that are stored come back"},
+	{"token", "...", NULL, ctl_token, "add, list, revoke or rotate clients' tokens"},
 };
 
 static void list_commands(void)

@@ -6,12 +6,13 @@
  * It owns nothing: what waits is in the store, what became of it goes to the
  * store's writer as messages in the table. Killed at any time it goes on where
  * it was; an attempt whose outcome had not arrived is made again, with the same
- * `webhook-id`. One thread does it all, in curl_multi_poll(3); another sleeps
- * until the writer rings and wakes the first.
+ * `webhook-id`. One thread does it all, in curl_multi_poll(3), but for two: one sleeps
+ * until the writer rings and wakes the first, and one takes what nginx tells.
  */
 #ifndef JOBQ_HOOK_HOOK_H
 #define JOBQ_HOOK_HOOK_H
 
+#include <pthread.h>
 #include <sys/types.h>
 
 #include "jobq/conf.h"
@@ -151,8 +152,8 @@ bool hook_sender_start(struct hook_sender *sender, const struct jobq_webhook *we
 void hook_sender_perform(struct hook_sender *sender);
 /* True: `out` tells of one that has ended, and there may be more. */
 bool hook_sender_ended(struct hook_sender *sender, struct hook_answer *out);
-/* Sleeps until there is something to do for a request or one of two files. */
-void hook_sender_wait(struct hook_sender *sender, const int fds[2], int timeout_ms);
+/* Sleeps until there is something to do for a request, or something to read from `fd` (-1: none). */
+void hook_sender_wait(struct hook_sender *sender, int fd, int timeout_ms);
 /* Ends that sleep. Any thread. */
 void hook_sender_wake(struct hook_sender *sender);
 size_t hook_sender_running(const struct hook_sender *sender);
@@ -237,21 +238,33 @@ void hook_tally_hold(struct hook_tally *tally, uint64_t suppressed, int64_t now)
 
 /* ---- listen.c: the socket on which nginx tells -------------------------------- */
 
+/*
+ * A thread of its own takes notices and posts the events about them: the kernel keeps few
+ * datagrams, and a flood of them is to hold up no delivery.
+ */
 struct hook_listener {
-	int fd; /* -1: none */
-	ino_t inode;
-	struct hook_tally refused, limited; /* 401, 429 */
-	uint64_t malformed;
+	int fd;	    /* -1: none */
+	int passed; /* the service manager's, which keeps it; -1: none */
+	int wake;   /* eventfd(2) */
+	ino_t inode; /* of the name, where it is ours */
+	pthread_t thread;
+	_Atomic bool ending;
+	_Atomic uint64_t malformed; /* datagrams that were no notices */
+	pthread_mutex_t lock;	    /* of `table` */
+	struct jobq_table *table;   /* NULL: there is none, and notices are dropped */
+	struct hook_tally refused, limited; /* 401, 429; the thread's */
 };
 
+/* Takes the socket that was passed to this process, if any; false: it is another. Logged. */
+bool hook_listen_passed(struct hook_listener *listener);
+/*
+ * Begins, on the passed socket or on one of its own in the place of what is there; false: it
+ * is said why. The struct has fd -1 and an initialised lock.
+ */
 bool hook_listen(struct hook_listener *listener, const char *path);
 void hook_listen_end(struct hook_listener *listener, const char *path);
-/*
- * Takes a bounded number of notices and posts what is to be told of them; without
- * a table they are dropped. Returns when to come again though none arrives
- * (jobq_clock_mono(); INT64_MAX: never).
- */
-int64_t hook_listen_turn(struct hook_listener *listener, struct jobq_table *table);
+/* Where events go from now on; not into the last one any more. */
+void hook_listen_set_table(struct hook_listener *listener, struct jobq_table *table);
 
 /* ---- loop.c ------------------------------------------------------------------ */
 

@@ -34,6 +34,7 @@ struct hook {
 	struct hook_sender *sender;
 	struct hook_outbox outbox;
 	struct hook_listener listener;
+	uint64_t malformed; /* of its notices; told of in the log */
 	pthread_t sleeper;
 	bool sleeping; /* there is a sleeper */
 	_Atomic uint32_t stop_sleeping;
@@ -79,13 +80,24 @@ static void end_sleeper(struct hook *hook)
 
 /* ---- the table ------------------------------------------------------------ */
 
+static void tell_state(struct hook *hook)
+{
+	jobq_notify(hook->entered ? "READY=1\nSTATUS=delivering"
+				  : "READY=1\nSTATUS=waiting for the job table");
+}
+
 static void detach(struct hook *hook)
 {
+	bool told = hook->entered && !hook->stopping;
+
 	end_sleeper(hook);
+	hook_listen_set_table(&hook->listener, NULL);
 	if (hook->table != NULL)
 		jobq_table_detach(hook->table);
 	hook->table = NULL;
 	hook->entered = hook->ready = false;
+	if (told)
+		tell_state(hook);
 }
 
 static void attach(struct hook *hook, int64_t now)
@@ -125,7 +137,9 @@ static void enter(struct hook *hook, int64_t now)
 	hook_outbox_restart(&hook->outbox);
 	if (hook->listener.fd < 0)
 		hook_listen(&hook->listener, hook->conf->notice_socket);
+	hook_listen_set_table(&hook->listener, hook->table);
 	start_sleeper(hook);
+	tell_state(hook);
 	jobq_log(JOBQ_LOG_INFO, "table_attached", "table=%s generation=%08x",
 		 hook->conf->table_name, jobq_table_generation(hook->table));
 }
@@ -187,6 +201,8 @@ static void reload(struct hook *hook)
 	const struct jobq_conf_args *args = hook->args;
 	struct jobq_conf fresh;
 	struct jobq_buf errors = {0};
+
+	jobq_notify_reloading();
 	bool good = jobq_conf_load(&fresh, args->file, args->settings, args->setting_count, &errors);
 	const char *why = good ? needs_restart(hook->conf, &fresh) : errors.data;
 
@@ -197,9 +213,11 @@ static void reload(struct hook *hook)
 		jobq_log_open("jobq-hook", fresh.log_level);
 		jobq_log(JOBQ_LOG_INFO, "reloaded", "file=\"%s\"", args->file);
 		check_ca(&fresh);
+		tell_state(hook);
 	} else {
 		jobq_log(JOBQ_LOG_ERROR, "reload_refused", "msg=\"%s\"",
 			 why != NULL ? why : "out of memory");
+		jobq_notify("READY=1\nSTATUS=the last reload was refused, the log says why");
 		jobq_conf_free(&fresh);
 	}
 	jobq_buf_free(&errors);
@@ -217,6 +235,7 @@ static void take_signals(struct hook *hook)
 		} else if (!hook->stopping) {
 			jobq_log(JOBQ_LOG_INFO, "stopping", "signal=%u requests=%zu",
 				 info.ssi_signo, hook_sender_running(hook->sender));
+			jobq_notify("STOPPING=1\nSTATUS=ending the requests that run");
 			hook->stopping = true;
 		}
 	}
@@ -246,10 +265,9 @@ static int64_t earlier(int64_t one, int64_t other)
 /* Sleeps at most until `next` (jobq_clock_mono()). */
 static void wait_until(struct hook *hook, int64_t next)
 {
-	const int fds[2] = {hook->signals, hook->listener.fd};
 	int64_t left = next - jobq_clock_mono();
 
-	hook_sender_wait(hook->sender, fds, left <= 0 ? 0 : (int)(left / 1000 + 1));
+	hook_sender_wait(hook->sender, hook->signals, left <= 0 ? 0 : (int)(left / 1000 + 1));
 }
 
 static void collect(struct hook *hook)
@@ -261,10 +279,20 @@ static void collect(struct hook *hook)
 		hook_outbox_ended(&hook->outbox, &answer);
 }
 
+static void tell_malformed(struct hook *hook)
+{
+	uint64_t malformed = atomic_load(&hook->listener.malformed);
+
+	if (malformed != hook->malformed)
+		jobq_log(JOBQ_LOG_DEBUG, "notices_malformed", "count=%llu",
+			 (unsigned long long)(malformed - hook->malformed));
+	hook->malformed = malformed;
+}
+
 /* One round of everything; returns when the next is due at the latest. */
 static int64_t turn(struct hook *hook)
 {
-	int64_t next = jobq_clock_mono() + LOOK;
+	int64_t now = jobq_clock_mono(), next = earlier(now + LOOK, jobq_notify_alive(now));
 
 	take_signals(hook);
 	if (hook->stopping)
@@ -282,7 +310,8 @@ static int64_t turn(struct hook *hook)
 		if (hook->outbox.post.count > 0)
 			next = earlier(next, hook->outbox.post.since + HOOK_BATCH);
 	}
-	return earlier(next, hook_listen_turn(&hook->listener, hook->entered ? hook->table : NULL));
+	tell_malformed(hook);
+	return next;
 }
 
 /* Requests that run have a moment to end; what is known of any goes to the writer. */
@@ -293,14 +322,14 @@ static void stop(struct hook *hook)
 	while (hook_sender_running(hook->sender) > 0 && jobq_clock_mono() < until) {
 		collect(hook);
 		if (hook_sender_running(hook->sender) > 0)
-			hook_sender_wait(hook->sender, (const int[2]){-1, -1},
+			hook_sender_wait(hook->sender, -1,
 					 (int)((until - jobq_clock_mono()) / 1000 + 1));
 	}
 	until = jobq_clock_mono() + POST_GRACE;
 	while (hook->ready && hook->outbox.post.count > 0 && jobq_clock_mono() < until) {
 		hook_outbox_post(&hook->outbox, hook->table, true);
 		if (hook->outbox.post.count > 0)
-			hook_sender_wait(hook->sender, (const int[2]){-1, -1}, 10);
+			hook_sender_wait(hook->sender, -1, 10);
 	}
 }
 
@@ -318,8 +347,14 @@ int hook_main(struct jobq_conf *conf, const struct jobq_conf_args *args)
 {
 	static struct hook hook;
 
-	hook = (struct hook){.conf = conf, .args = args, .signals = -1, .listener.fd = -1};
+	hook.conf = conf;
+	hook.args = args;
+	hook.signals = hook.listener.fd = -1;
+	pthread_mutex_init(&hook.listener.lock, NULL);
+	jobq_notify_open();
 	raise_files();
+	if (!hook_listen_passed(&hook.listener))
+		return EX_CONFIG;
 	bool good = open_signals(&hook) && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK &&
 		    hook_guard_set(&hook.guard, conf) &&
 		    (hook.sender = hook_sender_open(&hook.guard, conf->webhook_ca)) != NULL;
@@ -330,6 +365,7 @@ int hook_main(struct jobq_conf *conf, const struct jobq_conf_args *args)
 	jobq_log(JOBQ_LOG_INFO, "started", "version=%s table=%s store=\"%s\"", PACKAGE_VERSION,
 		 conf->table_name, conf->store);
 	check_ca(conf);
+	tell_state(&hook);
 	while (!hook.stopping) {
 		int64_t next = turn(&hook);
 		if (!hook.stopping)

@@ -34,8 +34,8 @@ struct request {
 	struct jobq_buf body;
 	uint64_t webhook, event;
 	unsigned attempt;
-	size_t sent; /* of the body */
 	size_t head_bytes, answer_bytes;
+	bool sent;
 	bool cut;	/* the answer was longer than anybody wants to read */
 	bool connected; /* some address was allowed */
 	char refused[JOBQ_DELIVERY_MESSAGE]; /* why another one was not */
@@ -105,28 +105,23 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
 	return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
 }
 
-static size_t give_body(char *into, size_t size, size_t count, void *arg)
+/*
+ * Called before a request is sent. curl would send it again, by itself, when a kept
+ * connection ends before the answer. Who gets it could not tell that from two
+ * attempts, so it is one that failed.
+ */
+static int before_sending(void *arg, char *to, char *from, int to_port, int from_port)
 {
 	struct request *request = arg;
-	size_t len = request->body.len - request->sent;
 
-	if (len > size * count)
-		len = size * count;
-	memcpy(into, request->body.data + request->sent, len);
-	request->sent += len;
-	return len;
-}
-
-/*
- * curl would send a request again, by itself, when a kept connection ends before the
- * answer. Who gets it could not tell that from two attempts, so it is one that failed.
- */
-static int rewind_body(void *arg, curl_off_t offset, int origin)
-{
-	(void)arg;
-	(void)offset;
-	(void)origin;
-	return CURL_SEEKFUNC_FAIL;
+	(void)to;
+	(void)from;
+	(void)to_port;
+	(void)from_port;
+	if (request->sent)
+		return CURL_PREREQFUNC_ABORT;
+	request->sent = true;
+	return CURL_PREREQFUNC_OK;
 }
 
 static size_t take_head(char *bytes, size_t size, size_t count, void *arg)
@@ -272,9 +267,9 @@ static bool set_up(CURL *easy, struct request *request, const char *url)
 	       curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->headers) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_POST, 1L) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, (long)request->body.len) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_READFUNCTION, give_body) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_READDATA, request) == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, rewind_body) == CURLE_OK &&
+	       curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body.data) == CURLE_OK &&
+	       curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_sending) == CURLE_OK &&
+	       curl_easy_setopt(easy, CURLOPT_PREREQDATA, request) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_head) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_HEADERDATA, request) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body) == CURLE_OK &&
@@ -371,7 +366,7 @@ static void say_error(char *into, size_t room, const struct request *request, CU
 		snprintf(into, room, "connection closed without an answer");
 		break;
 	case CURLE_SEND_ERROR:
-	case CURLE_SEND_FAIL_REWIND:
+	case CURLE_ABORTED_BY_CALLBACK: /* before_sending() */
 	case CURLE_RECV_ERROR:
 	case CURLE_PARTIAL_FILE:
 		snprintf(into, room, "connection broke off");
@@ -471,15 +466,11 @@ void hook_sender_perform(struct hook_sender *sender)
 	curl_multi_perform(sender->multi, &running);
 }
 
-void hook_sender_wait(struct hook_sender *sender, const int fds[2], int timeout_ms)
+void hook_sender_wait(struct hook_sender *sender, int fd, int timeout_ms)
 {
-	struct curl_waitfd extra[2];
-	unsigned count = 0;
+	struct curl_waitfd extra = {.fd = fd, .events = CURL_WAIT_POLLIN};
 
-	for (size_t i = 0; i < 2; i++)
-		if (fds[i] >= 0)
-			extra[count++] = (struct curl_waitfd){.fd = fds[i], .events = CURL_WAIT_POLLIN};
-	curl_multi_poll(sender->multi, extra, count, timeout_ms, NULL);
+	curl_multi_poll(sender->multi, &extra, fd >= 0 ? 1 : 0, timeout_ms, NULL);
 }
 
 void hook_sender_wake(struct hook_sender *sender)

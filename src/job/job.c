@@ -64,6 +64,17 @@ bool jobq_job_status_of(const char *name, size_t len, enum jobq_job_status *out)
 	return at >= 0;
 }
 
+const char *jobq_job_queue_name(enum jobq_queue_state state)
+{
+	static const char *const names[] = {
+#define X(upper, lower) #lower,
+		JOBQ_QUEUE_STATES(X)
+#undef X
+	};
+
+	return (unsigned)state < JOBQ_QUEUE_ALL_STATES ? names[state] : "unknown";
+}
+
 bool jobq_job_finished(enum jobq_job_status status)
 {
 	return status == JOBQ_STATUS_COMPLETED || status == JOBQ_STATUS_FAILED ||

@@ -170,11 +170,85 @@ static bool check_type(struct check *check, const json_t *root, enum jobq_job_ty
 	return true;
 }
 
+/* ---- what any type may have ------------------------------------------------ */
+
+static bool check_priority(const json_t *value, int *priority, struct jobq_refusal *why)
+{
+	*priority = 0;
+	if (value == NULL)
+		return true;
+	json_int_t number = json_is_integer(value) ? json_integer_value(value) : INT64_MAX;
+	if (number < -JOBQ_PRIORITY_MAX || number > JOBQ_PRIORITY_MAX)
+		return job_refuse(why, "invalid_priority", "/priority",
+				  "\"priority\" must be a whole number from %d to %d",
+				  -JOBQ_PRIORITY_MAX, JOBQ_PRIORITY_MAX);
+	*priority = (int)number;
+	return true;
+}
+
+bool jobq_job_is_label(const char *text, size_t len)
+{
+	static const char marks[] = "._/-";
+
+	for (size_t i = 0; i < len; i++) {
+		char c = text[i];
+		bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+		if (!letter && !(c >= '0' && c <= '9') && (c == '\0' || strchr(marks, c) == NULL))
+			return false;
+	}
+	return len >= 1 && len <= JOBQ_LABEL_MAX;
+}
+
+static bool check_label(const char *name, const json_t *value, struct jobq_refusal *why)
+{
+	char where[sizeof(why->pointer)];
+
+	job_point(where, sizeof(where), "/labels", name);
+	if (jobq_job_is_label(name, strlen(name)) && json_is_string(value) &&
+	    jobq_job_is_label(json_string_value(value), json_string_length(value)))
+		return true;
+	return job_refuse(why, "invalid_labels", where,
+			  "Names and values of labels must be 1 to %d of A-Z a-z 0-9 . _ / -",
+			  JOBQ_LABEL_MAX);
+}
+
+/* False: refused. *text stays NULL when there are none. */
+static bool check_labels(json_t *value, char **text, struct jobq_refusal *why)
+{
+	const char *name;
+	json_t *one;
+
+	if (value == NULL || (json_is_object(value) && json_object_size(value) == 0))
+		return true;
+	if (!json_is_object(value))
+		return job_refuse(why, "invalid_labels", "/labels",
+				  "\"labels\" must be an object of strings");
+	if (json_object_size(value) > JOBQ_LABELS_MAX) {
+		job_refuse(why, "invalid_labels", "/labels", "A job has at most %d labels",
+			   JOBQ_LABELS_MAX);
+		why->limit = JOBQ_LABELS_MAX;
+		return false;
+	}
+	json_object_foreach(value, name, one)
+		if (!check_label(name, one, why))
+			return false;
+	*text = json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS);
+	return *text != NULL ||
+	       job_refuse(why, "out_of_memory", "", "Out of memory; try again later");
+}
+
+void jobq_submission_free(struct jobq_submission *submission)
+{
+	free(submission->parameters);
+	free(submission->labels);
+	*submission = (struct jobq_submission){0};
+}
+
 bool jobq_job_rules(const char *body, size_t len, const struct jobq_list *allowed,
 		    const struct jobq_list *denied, struct jobq_submission *out,
 		    struct jobq_refusal *why)
 {
-	static const char *const members[] = {"type", "parameters", NULL};
+	static const char *const members[] = {"type", "parameters", "priority", "labels", NULL};
 	struct check check = {allowed, denied, why};
 	json_t *root = job_parse(body, len, why), *parameters;
 	bool ok = false;
@@ -192,7 +266,9 @@ bool jobq_job_rules(const char *body, size_t len, const struct jobq_list *allowe
 				   : "\"parameters\" must be an object");
 		goto out;
 	}
-	if (!type_checks[out->type](&check, parameters))
+	if (!type_checks[out->type](&check, parameters) ||
+	    !check_priority(json_object_get(root, "priority"), &out->priority, why) ||
+	    !check_labels(json_object_get(root, "labels"), &out->labels, why))
 		goto out;
 
 	out->parameters = json_dumps(parameters, JSON_COMPACT);
@@ -202,6 +278,26 @@ bool jobq_job_rules(const char *body, size_t len, const struct jobq_list *allowe
 		out->parameters_len = strlen(out->parameters);
 	ok = out->parameters != NULL;
 out:
+	if (!ok)
+		jobq_submission_free(out);
+	json_decref(root);
+	return ok;
+}
+
+bool jobq_job_retry_rules(const char *body, size_t len, bool *failed_only,
+			  struct jobq_refusal *why)
+{
+	static const char *const members[] = {"only", NULL};
+	json_t *root = job_parse(body, len, why);
+
+	if (root == NULL)
+		return false;
+	const json_t *only = json_object_get(root, "only");
+	*failed_only = only != NULL;
+	bool ok = job_only_members(root, "", members, why);
+	if (ok && only != NULL &&
+	    (!json_is_string(only) || strcmp(json_string_value(only), "failed") != 0))
+		ok = job_refuse(why, "invalid_only", "/only", "\"only\" can be failed, nothing else");
 	json_decref(root);
 	return ok;
 }

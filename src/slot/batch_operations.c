@@ -153,6 +153,8 @@ static bool operate(struct batch *batch, size_t index, const json_t *operation, 
 		good = json_object_set_new(row, "error", json_string(out.error)) == 0 && good;
 	if (out.error != NULL)
 		remember(batch, out.error);
+	slot_log(batch->work, "%s %s: %s%s", action, path, out.success ? "done" : "failed: ",
+		 out.success ? "" : batch->why);
 	jobq_scene_load_free(&load);
 	batch->successful += out.success;
 	batch->failed += !out.success;
@@ -209,6 +211,8 @@ int slot_batch_operations(struct slot_work *work)
 	if (mode == NULL)
 		mode = "continue";
 	for (size_t i = 0; i < total && good && stopped_at == NULL; i++) {
+		if (slot_stopped(work))
+			break;
 		const json_t *operation = json_array_get(all, i);
 		bool success = false;
 		good = operate(&batch, i, operation, &success);
@@ -216,6 +220,9 @@ int slot_batch_operations(struct slot_work *work)
 			stopped_at = operation;
 		slot_progress(work, i + 1, total);
 	}
+	work->whole = json_array_size(batch.operations) == total || stopped_at != NULL;
+	if (good && !work->whole && strcmp(mode, "transactional") == 0)
+		roll_back(&batch);
 	int error = good ? finish(&batch, total, mode, stopped_at) : -ENOMEM;
 	json_decref(batch.operations);
 	json_decref(batch.kept);

@@ -174,7 +174,7 @@ static const char *next_path(struct crew *crew)
 	const char *path = NULL;
 
 	pthread_mutex_lock(&crew->lock);
-	if (!crew->failed && crew->next < crew->list->count)
+	if (!crew->failed && crew->next < crew->list->count && !slot_stopped(crew->work))
 		path = crew->list->paths[crew->next++];
 	pthread_mutex_unlock(&crew->lock);
 	return path;
@@ -186,8 +186,10 @@ static void warm(struct crew *crew, struct jobq_scene_project *project,
 	struct jobq_scene_load load;
 	int rc = jobq_scene_load(project, cache, path, JOBQ_SCENE_PRELOAD, &load);
 
-	if (rc == 0)
+	if (rc == 0) {
 		slot_tell_loaded(crew->work, path, &load);
+		slot_log_load(crew->work, "warm", path, &load);
+	}
 	pthread_mutex_lock(&crew->lock);
 	if (rc < 0 || !count_files(&crew->tally, &load))
 		crew->failed = true;
@@ -272,6 +274,7 @@ int slot_cache_warming(struct slot_work *work)
 			(json_int_t)json_object_size(crew.tally.files), "bytes",
 			(json_int_t)crew.tally.bytes, "duration_ms",
 			(json_int_t)((jobq_clock_mono() - begun) / 1000));
+	work->whole = crew.tally.done == list.count;
 	drop(list.paths, list.count);
 	json_decref(crew.tally.files);
 	return work->result == NULL ? -ENOMEM : 0;

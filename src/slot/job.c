@@ -38,6 +38,7 @@ void slot_progress(struct slot_work *work, size_t done, size_t total)
 		return;
 	work->progress_sent = hundredths;
 	jobq_table_progress(work->table, work->claim, (unsigned)hundredths);
+	slot_tell_cache(work, false);
 }
 
 /* The job's own parameters, as a new reference; NULL with an error left in `work`. */
@@ -56,16 +57,22 @@ static json_t *read_parameters(struct slot_work *work)
 	return parameters;
 }
 
+bool slot_stopped(const struct slot_work *work)
+{
+	return jobq_table_stop_asked(work->table, work->claim);
+}
+
 static void report(struct slot_work *work, int64_t began)
 {
 	char *text = work->result != NULL ? json_dumps(work->result, JSON_COMPACT) : NULL;
 	if (work->result != NULL && text == NULL && work->error == NULL)
 		work->error = strdup("out of memory while the result was written");
 	const char *outcome = work->error != NULL ? "failed" : "completed";
+	struct jobq_text log = slot_log_end(work);
 	char quoted[1024];
 
 	int rc = jobq_table_finish(work->table, work->claim, text,
-				   text != NULL ? strlen(text) : 0, work->error);
+				   text != NULL ? strlen(text) : 0, work->error, &log);
 	if (rc < 0)
 		jobq_log(JOBQ_LOG_ERROR, "job_lost", "job=%llu attempt=%u msg=\"%s\"",
 			 (unsigned long long)work->claim->id, work->claim->attempt, strerror(-rc));
@@ -89,6 +96,8 @@ void slot_job_run(struct slot_work *work, struct jobq_job_claim *claim)
 	work->result = NULL;
 	work->error = NULL;
 	work->progress_sent = 0;
+	work->whole = false;
+	work->log.len = work->log_left_out = 0;
 	set_alarm(work->conf->job_timeout);
 	jobq_log(JOBQ_LOG_INFO, "job_started", "job=%llu type=%s slot=%u attempt=%u",
 		 (unsigned long long)claim->id, jobq_job_type_name(claim->type), claim->slot,
@@ -101,10 +110,13 @@ void slot_job_run(struct slot_work *work, struct jobq_job_claim *claim)
 		int rc = type_runs[claim->type](work);
 		if (rc < 0 && work->error == NULL)
 			work->error = strdup("out of memory");
+		if (work->error == NULL && slot_stopped(work) && !work->whole)
+			work->error = strdup("stopped on request before it was done");
 		work->parameters = NULL;
 	}
 	set_alarm(0);
 	slot_tell_end(work);
+	slot_tell_cache(work, false);
 	report(work, began);
 	json_decref(parameters);
 	json_decref(work->result);

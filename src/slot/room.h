@@ -7,6 +7,9 @@
 /* Does one job, from its claim to its end in the table. */
 void slot_job_run(struct slot_work *work, struct jobq_job_claim *claim);
 
+/* Tells the table the scene cache's numbers; `fresh`: this worker is new to it. */
+void slot_tell_cache(struct slot_work *work, bool fresh);
+
 /*
  * Takes from this process, for good, what a worker does not need: all but
  * reading beneath the directory `root` and using what is open already. Called

@@ -39,11 +39,13 @@ static json_t *preload(struct slot_work *work, const char *path, size_t *loaded)
 
 	if (refused != NULL) {
 		slot_tell_failed(work, path, refused);
+		slot_log(work, "preload %s: refused: %s", path, refused);
 		return row(path, refused);
 	}
 	if (jobq_scene_load(work->project, work->cache, path, JOBQ_SCENE_PRELOAD, &load) == 0) {
 		answer = row(path, slot_scenes_error(&load));
 		*loaded += load.error == NULL;
+		slot_log_load(work, "preload", path, &load);
 		slot_tell_loaded(work, path, &load);
 	}
 	jobq_scene_load_free(&load);
@@ -56,7 +58,7 @@ int slot_scene_preload(struct slot_work *work)
 	size_t total = json_array_size(paths), loaded = 0;
 	json_t *scenes = json_array();
 
-	for (size_t i = 0; i < total; i++) {
+	for (size_t i = 0; i < total && !slot_stopped(work); i++) {
 		const char *path = json_string_value(json_array_get(paths, i));
 		if (json_array_append_new(scenes, preload(work, path, &loaded)) != 0) {
 			json_decref(scenes);
@@ -64,6 +66,7 @@ int slot_scene_preload(struct slot_work *work)
 		}
 		slot_progress(work, i + 1, total);
 	}
+	work->whole = json_array_size(scenes) == total;
 	work->result = json_pack("{s:I, s:I, s:o}", "scenes_loaded", (json_int_t)loaded,
 				 "total_scenes", (json_int_t)total, "scenes", scenes);
 	return work->result == NULL ? -ENOMEM : 0;

@@ -22,6 +22,13 @@ void slot_tell_loaded(struct slot_work *work, const char *path,
 		      const struct jobq_scene_load *load);
 /* `result` as in the result of the action validate. */
 void slot_tell_validated(struct slot_work *work, const char *path, const json_t *result);
+/* log.c: a line about a scene that `action` was done to. */
+void slot_log_load(struct slot_work *work, const char *action, const char *path,
+		   const struct jobq_scene_load *load);
+/* At the end of a job: its log, which lies in `work`. */
+#define SLOT_LOG_END 64 /* bytes kept for the last line */
+struct jobq_text slot_log_end(struct slot_work *work);
+
 /* At the end of a job: logs how many found no room. */
 void slot_tell_end(struct slot_work *work);
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "jobq/slot.h"
+#include "jobq/table_counters.h"
 #include "slot/room.h"
 
 static volatile sig_atomic_t leaving;
@@ -39,6 +40,25 @@ static void set_signals(void)
 	sigemptyset(&action.sa_mask);
 	sigaddset(&action.sa_mask, SIGTERM);
 	sigprocmask(SIG_UNBLOCK, &action.sa_mask, NULL);
+}
+
+void slot_tell_cache(struct slot_work *work, bool fresh)
+{
+	struct jobq_scene_cache_stats stats;
+
+	if (work->cache == NULL)
+		return;
+	jobq_scene_cache_stats(work->cache, &stats);
+	const struct jobq_cache_counters counters = {
+		.entries = stats.entries,
+		.bytes = stats.bytes,
+		.room = stats.room,
+		.hits = stats.hits,
+		.misses = stats.misses,
+		.evictions = stats.evictions,
+		.resets = stats.resets,
+	};
+	jobq_table_tell_cache(work->table, &counters, fresh);
 }
 
 static void attach_cache(struct slot_work *work)
@@ -163,7 +183,7 @@ static void work_until_told(struct slot_work *work, unsigned slot)
 
 int jobq_slot_main(const struct jobq_conf *conf, unsigned slot)
 {
-	struct slot_work work = {.conf = conf};
+	struct slot_work work = {.conf = conf, .log_lock = PTHREAD_MUTEX_INITIALIZER};
 
 	/* What was open where jobqd was started is no worker's. */
 	close_range(STDERR_FILENO + 1, UINT_MAX, 0);
@@ -171,10 +191,12 @@ int jobq_slot_main(const struct jobq_conf *conf, unsigned slot)
 	bool begun = begin(&work, slot);
 	if (begun) {
 		attach_cache(&work);
+		slot_tell_cache(&work, true);
 		confine(&work, slot);
 		work_until_told(&work, slot);
 	}
 	claims_from = NULL;
+	jobq_buf_free(&work.log);
 	jobq_scene_cache_detach(work.cache);
 	jobq_scene_project_close(work.project);
 	jobq_table_detach(work.table);

@@ -7,6 +7,7 @@
 #define JOBQ_SLOT_SLOT_H
 
 #include <jansson.h>
+#include <pthread.h>
 #include <stddef.h>
 
 #include "jobq/conf.h"
@@ -27,6 +28,7 @@ struct slot_work {
 	/* What the type's function leaves behind. */
 	json_t *result; /* a new reference or NULL; the caller takes it */
 	char *error;    /* NULL when the job completed; else malloc'd, the caller frees it */
+	bool whole;	/* all was done, though somebody may have asked for an early end */
 
 	/* How progress gets out: slot_progress() below, nothing else uses these. */
 	struct jobq_table *table;
@@ -34,6 +36,11 @@ struct slot_work {
 	int progress_sent; /* hundredths */
 
 	_Atomic unsigned events_lost; /* tell.c */
+
+	/* log.c; with log_lock, as cache_warming has threads. */
+	pthread_mutex_t log_lock;
+	struct jobq_buf log;
+	size_t log_left_out; /* lines that found no room */
 };
 
 /*
@@ -42,6 +49,15 @@ struct slot_work {
  * and never says more than 0.99, because 1.0 means completed.
  */
 void slot_progress(struct slot_work *work, size_t done, size_t total);
+
+/*
+ * Whether somebody has asked for the job's end. To be looked at before each scene; what was
+ * done so far makes the result, and the caller says why the job has failed. Any thread.
+ */
+bool slot_stopped(const struct slot_work *work);
+
+/* Adds a line to the job's log, which has at most JOBQ_LOG_MAX bytes. Any thread. */
+void slot_log(struct slot_work *work, const char *fmt, ...) JOBQ_PRINTF(2, 3);
 
 /*
  * One function a job type (a row in slot/job.c). Fills work->result and, when

@@ -149,6 +149,16 @@ int jobq_store_messages(struct jobq_store *store, uint32_t *generation, uint64_t
 	return store->ops->hooks->messages(store, generation, position);
 }
 
+int jobq_store_set_queue(struct jobq_store *store, enum jobq_queue_state state)
+{
+	return store->ops->hooks->set_queue(store, state);
+}
+
+int jobq_store_queue(struct jobq_store *store, enum jobq_queue_state *state)
+{
+	return store->ops->hooks->queue(store, state);
+}
+
 int jobq_store_status(struct jobq_store *store, uint64_t id, enum jobq_job_status *status,
 		      uint32_t *attempt, unsigned *progress)
 {

@@ -128,6 +128,13 @@ uint64_t store_sum(const struct jobq_entry *entry)
 
 	for (size_t i = 0; i < JOBQ_LENGTH(numbers); i++)
 		sum = store_mix(sum, numbers[i]);
+	/* What older releases did not have counts only where it is there. */
+	if (entry->priority != 0)
+		sum = store_mix(sum, (uint64_t)(int64_t)entry->priority);
+	if (entry->labels.len > 0)
+		sum = store_mix_text(sum, &entry->labels);
+	if (entry->log.len > 0)
+		sum = store_mix_text(sum, &entry->log);
 	sum = store_mix_text(sum, &entry->owner);
 	sum = store_mix_text(sum, &entry->key);
 	sum = store_mix_text(sum, &entry->parameters);

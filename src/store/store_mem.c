@@ -24,8 +24,8 @@ static struct jobq_text take(char **at, const struct jobq_text *text)
 
 static struct kept *keep(const struct jobq_entry *entry)
 {
-	size_t len = entry->owner.len + entry->key.len + entry->parameters.len + entry->error.len +
-		     entry->result.len;
+	size_t len = entry->owner.len + entry->key.len + entry->labels.len +
+		     entry->parameters.len + entry->error.len + entry->log.len + entry->result.len;
 	struct kept *kept = malloc(sizeof(*kept) + len);
 
 	if (kept == NULL)
@@ -34,6 +34,8 @@ static struct kept *keep(const struct jobq_entry *entry)
 	kept->entry = *entry;
 	kept->entry.owner = take(&at, &entry->owner);
 	kept->entry.key = take(&at, &entry->key);
+	kept->entry.labels = take(&at, &entry->labels);
+	kept->entry.log = take(&at, &entry->log);
 	kept->entry.parameters = take(&at, &entry->parameters);
 	kept->entry.error = take(&at, &entry->error);
 	kept->entry.result = take(&at, &entry->result);

@@ -38,6 +38,7 @@ struct mem_hooks {
 	uint64_t next_webhook, next_event, next_done;
 	uint64_t position;
 	uint32_t generation;
+	enum jobq_queue_state queue;
 };
 
 struct mem_store {

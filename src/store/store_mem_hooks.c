@@ -372,6 +372,18 @@ static int mem_messages(struct jobq_store *base, uint32_t *generation, uint64_t 
 	return 0;
 }
 
+static int mem_set_queue(struct jobq_store *base, enum jobq_queue_state state)
+{
+	hooks_of(base)->queue = state;
+	return 0;
+}
+
+static int mem_queue(struct jobq_store *base, enum jobq_queue_state *state)
+{
+	*state = hooks_of(base)->queue;
+	return 0;
+}
+
 static int mem_status(struct jobq_store *base, uint64_t id, enum jobq_job_status *status,
 		      uint32_t *attempt, unsigned *progress)
 {
@@ -403,5 +415,7 @@ const struct store_hook_ops store_mem_hook_ops = {
 	.each_delivery = mem_each_delivery,
 	.set_messages = mem_set_messages,
 	.messages = mem_messages,
+	.set_queue = mem_set_queue,
+	.queue = mem_queue,
 	.status = mem_status,
 };

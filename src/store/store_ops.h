@@ -27,6 +27,8 @@ struct store_hook_ops {
 			     jobq_store_visit_delivery visit, void *arg);
 	int (*set_messages)(struct jobq_store *store, uint32_t generation, uint64_t position);
 	int (*messages)(struct jobq_store *store, uint32_t *generation, uint64_t *position);
+	int (*set_queue)(struct jobq_store *store, enum jobq_queue_state state);
+	int (*queue)(struct jobq_store *store, enum jobq_queue_state *state);
 	int (*status)(struct jobq_store *store, uint64_t id, enum jobq_job_status *status,
 		      uint32_t *attempt, unsigned *progress);
 };

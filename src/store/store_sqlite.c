@@ -20,9 +20,9 @@ static const char *const statements[STATEMENTS] = {
 	[COMMIT] = "COMMIT",
 	[ROLLBACK] = "ROLLBACK",
 	[INSERT] = "INSERT OR IGNORE INTO jobs VALUES "
-		   "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+		   "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
 	[UPDATE] = "UPDATE jobs SET status = ?3, progress = ?4, attempt = ?5, requeues = ?6, "
-		   "started = ?8, completed = ?9, error = ?13, result = ?14, sum = ?15 "
+		   "started = ?8, completed = ?9, error = ?13, result = ?14, sum = ?15, log = ?18 "
 		   "WHERE id = ?1",
 	[REMOVE] = "DELETE FROM jobs WHERE id = ?1",
 	[EXPIRE] = "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE completed > 0 AND "
@@ -33,11 +33,13 @@ static const char *const statements[STATEMENTS] = {
 	[JOBS] = "SELECT value FROM meta WHERE name = 'jobs'",
 	[META] = "SELECT name, value FROM meta",
 	[EACH] = "SELECT id, type, status, progress, attempt, requeues, created, started, "
-		 "completed, owner, key, parameters, error, result, sum FROM jobs "
+		 "completed, owner, key, parameters, error, result, sum, priority, labels, log "
+		 "FROM jobs "
 		 "WHERE id > ?1 ORDER BY id",
 	[STATUS] = "SELECT status, attempt, progress FROM jobs WHERE id = ?1",
 	[MESSAGES] = "SELECT name, value FROM meta WHERE name IN "
 		     "('messages_generation', 'messages_position', 'messages_sum')",
+	[QUEUE] = "SELECT value FROM meta WHERE name = 'queue'",
 	[PUT_WEBHOOK] = "INSERT INTO webhooks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) "
 			"ON CONFLICT (id) DO UPDATE SET created = ?2, enabled = ?3, "
 			"delivery_count = ?4, failure_count = ?5, last_delivery = ?6, url = ?7, "
@@ -193,8 +195,11 @@ static void bind(sqlite3_stmt *into, const struct jobq_entry *entry, bool whole)
 	store_sqlite_bind_text(into, 13, &entry->error);
 	store_sqlite_bind_text(into, 14, &entry->result);
 	sqlite3_bind_int64(into, 15, (sqlite3_int64)store_sum(entry));
+	store_sqlite_bind_text(into, 18, &entry->log);
 	if (!whole)
 		return;
+	sqlite3_bind_int64(into, 16, entry->priority);
+	store_sqlite_bind_text(into, 17, &entry->labels);
 	sqlite3_bind_text(into, 2, jobq_job_type_name(entry->type), -1, SQLITE_STATIC);
 	sqlite3_bind_int64(into, 7, entry->created);
 	store_sqlite_bind_text(into, 10, &entry->owner);
@@ -341,10 +346,17 @@ static bool read_row(sqlite3_stmt *row, struct jobq_entry *entry)
 		.parameters = store_sqlite_text(row, 11),
 		.error = store_sqlite_text(row, 12),
 		.result = store_sqlite_text(row, 13),
+		.priority = (int)sqlite3_column_int64(row, 15),
+		.labels = store_sqlite_text(row, 16),
+		.log = store_sqlite_text(row, 17),
 	};
 	return type.data != NULL && status.data != NULL && entry->owner.data != NULL &&
 	       entry->key.data != NULL && entry->parameters.data != NULL &&
-	       entry->error.data != NULL && entry->result.data != NULL && entry->progress <= 100 &&
+	       entry->error.data != NULL && entry->result.data != NULL &&
+	       entry->labels.data != NULL && entry->log.data != NULL &&
+	       entry->labels.len <= JOBQ_LABELS_BYTES && entry->log.len <= JOBQ_LOG_MAX &&
+	       entry->priority >= -JOBQ_PRIORITY_MAX && entry->priority <= JOBQ_PRIORITY_MAX &&
+	       entry->progress <= 100 &&
 	       entry->requeues <= 15 && entry->owner.len <= JOBQ_OWNER_MAX &&
 	       entry->key.len <= JOBQ_KEY_MAX && entry->completed >= 0 &&
 	       jobq_job_type_of(type.data, type.len, &entry->type) &&

@@ -25,6 +25,7 @@ enum store_statement {
 	EACH,
 	STATUS,
 	MESSAGES,
+	QUEUE,
 	PUT_WEBHOOK,
 	REMOVE_WEBHOOK,
 	DROP_EVENTS,

@@ -464,6 +464,24 @@ static int sqlite_messages(struct jobq_store *base, uint32_t *generation, uint64
 	return rc;
 }
 
+static int sqlite_set_queue(struct jobq_store *base, enum jobq_queue_state state)
+{
+	return store_sqlite_set_number(self_of(base), "queue", (uint64_t)state);
+}
+
+static int sqlite_queue(struct jobq_store *base, enum jobq_queue_state *state)
+{
+	struct sqlite_store *self = self_of(base);
+	struct rows rows = {store_sqlite_statement(self, QUEUE), 0};
+	int64_t number = 0;
+	int rc = 0;
+
+	if (!next_row(&rows, &rc) || !read_number(rows.query, 0, JOBQ_QUEUE_ALL_STATES - 1, &number))
+		rc = rc < 0 ? rc : -EUCLEAN;
+	*state = (enum jobq_queue_state)number;
+	return end_rows(self, &rows, rc);
+}
+
 static int sqlite_status(struct jobq_store *base, uint64_t id, enum jobq_job_status *status,
 			 uint32_t *attempt, unsigned *progress)
 {
@@ -498,5 +516,7 @@ const struct store_hook_ops store_sqlite_hook_ops = {
 	.each_delivery = sqlite_each_delivery,
 	.set_messages = sqlite_set_messages,
 	.messages = sqlite_messages,
+	.set_queue = sqlite_set_queue,
+	.queue = sqlite_queue,
 	.status = sqlite_status,
 };

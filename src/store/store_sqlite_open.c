@@ -36,7 +36,7 @@ static const char *const migrations[] = {
 	"INSERT INTO meta SELECT 'jobs', count(*) FROM jobs;"
 	"INSERT INTO meta VALUES ('failed_commits', 0);",
 	"INSERT INTO meta VALUES ('messages_generation', 0), ('messages_position', 0),"
-	" ('messages_sum', 0);"
+	" ('messages_sum', 0), ('queue', 0);"
 	"CREATE TABLE webhooks ("
 	" id INTEGER PRIMARY KEY AUTOINCREMENT, created INTEGER NOT NULL,"
 	" enabled INTEGER NOT NULL, delivery_count INTEGER NOT NULL,"
@@ -57,7 +57,10 @@ static const char *const migrations[] = {
 	" attempts INTEGER NOT NULL, due INTEGER NOT NULL, at INTEGER NOT NULL,"
 	" success INTEGER NOT NULL, payload_size INTEGER NOT NULL, message TEXT NOT NULL,"
 	" PRIMARY KEY (webhook, event)) WITHOUT ROWID, STRICT;"
-	"CREATE INDEX deliveries_by_end ON deliveries (webhook, done) WHERE done > 0;",
+	"CREATE INDEX deliveries_by_end ON deliveries (webhook, done) WHERE done > 0;"
+	"ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE jobs ADD COLUMN labels TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE jobs ADD COLUMN log TEXT NOT NULL DEFAULT '';",
 };
 #define SCHEMA_VERSION ((int)JOBQ_LENGTH(migrations))
 

@@ -34,6 +34,7 @@ void super_stop(struct super *super, const char *reason, int status)
 		 "reason=%s drain_timeout_ms=%lld", reason,
 		 (long long)super->conf->drain_timeout);
 	super->stopping = true;
+	jobq_notify("STOPPING=1\nSTATUS=waiting for the running jobs, then for the store");
 	super->kill_at = jobq_clock_mono() + super->conf->drain_timeout * 1000;
 	jobq_table_drain(super->table, true);
 	for (unsigned slot = 0; slot < JOBQ_SLOTS; slot++)
@@ -47,7 +48,7 @@ static void take_signals(struct super *super)
 	while (read(super->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
 		if (info.ssi_signo == SIGHUP)
 			super_reload(super);
-		else
+		else if (info.ssi_signo != SIGUSR1) /* that one only wakes us: tell_ready() */
 			super_stop(super, info.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT", 0);
 }
 
@@ -102,11 +103,27 @@ static int64_t go_on_stopping(struct super *super, int64_t now)
 	return super->kill_at;
 }
 
+/* The table that was found is filled already; an empty one when the writer has done so. */
+static void tell_ready(struct super *super)
+{
+	if (super->ready || super->stopping || !jobq_table_is_ready(super->table))
+		return;
+	super->ready = true;
+	jobq_notify("READY=1\nSTATUS=running");
+}
+
+/* The earlier of two times, of which -1 is never. */
+static int64_t earlier(int64_t one, int64_t other)
+{
+	return one < 0 || (other >= 0 && other < one) ? other : one;
+}
+
 /* What is due by the clock. Returns when the next thing will be (-1: nothing). */
 static int64_t do_due(struct super *super)
 {
 	int64_t now = jobq_clock_mono(), next = super->next_cleanup;
 
+	tell_ready(super);
 	if (super->stopping)
 		next = go_on_stopping(super, now);
 	else if (now >= super->next_cleanup) {
@@ -117,10 +134,11 @@ static int64_t do_due(struct super *super)
 		struct super_child *child = &super->children[i];
 		if (child->start_at > 0 && now >= child->start_at)
 			super_child_start(super, i);
-		if (child->start_at > 0 && (next < 0 || child->start_at < next))
-			next = child->start_at;
+		if (child->start_at > 0)
+			next = earlier(next, child->start_at);
 	}
-	return next;
+	int64_t sign = jobq_notify_alive(now);
+	return sign == INT64_MAX ? next : earlier(next, sign);
 }
 
 static int poll_timeout(int64_t next)
@@ -160,6 +178,7 @@ static bool open_signals(struct super *super)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
 	signal(SIGPIPE, SIG_IGN);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	super->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
@@ -194,6 +213,7 @@ int super_main(struct jobq_conf *conf, const struct jobq_conf_args *args)
 	struct jobq_table_stats stats;
 	int status = EX_UNAVAILABLE;
 
+	jobq_notify_open();
 	for (unsigned i = 0; i < SUPER_CHILDREN; i++)
 		super.children[i].pidfd = -1;
 	if (!open_signals(&super) || !jobq_conf_check_project(conf, &why) ||
@@ -201,6 +221,8 @@ int super_main(struct jobq_conf *conf, const struct jobq_conf_args *args)
 	    jobq_slot_cache_create(conf, &why) < 0) {
 		jobq_log(JOBQ_LOG_ERROR, "not_started", "msg=\"%s\"",
 			 why.data != NULL ? why.data : strerror(errno));
+		if (conf->project[0] == '\0')
+			status = EX_CONFIG; /* to try again does not help */
 		goto out;
 	}
 	jobq_table_stats(super.table, &stats);
@@ -213,6 +235,7 @@ int super_main(struct jobq_conf *conf, const struct jobq_conf_args *args)
 			 "bytes=%llu msg=\"a table keeps its size; the new one holds once it has "
 			 "been removed\"", (unsigned long long)stats.bytes_max);
 
+	jobq_notify("STATUS=filling the job table from the store");
 	jobq_table_drain(super.table, false);
 	super_child_start(&super, SUPER_WRITER);
 	super_recover(&super);

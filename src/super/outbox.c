@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "jobq/table_counters.h"
 #include "super/outbox.h"
 
 #define JOB_EVENTS                                                                                 \
@@ -20,7 +21,7 @@ static struct outbox_hook *find(struct super_outbox *outbox, uint64_t id)
 	return NULL;
 }
 
-static void count_wanted(struct super_outbox *outbox)
+void outbox_count_wanted(struct super_outbox *outbox)
 {
 	outbox->wanted = 0;
 	for (size_t i = 0; i < outbox->count; i++)
@@ -28,10 +29,12 @@ static void count_wanted(struct super_outbox *outbox)
 			outbox->wanted |= outbox->hooks[i].webhook.kinds;
 }
 
-static void begin(struct super_outbox *outbox)
+void outbox_begin(struct super_outbox *outbox)
 {
 	outbox->end_count = outbox->verdict_count = outbox->removed_count = 0;
+	outbox->delivered = outbox->undelivered = outbox->retried = 0;
 	outbox->added = outbox->changed = false;
+	outbox->queue = -1;
 }
 
 /* ---- events --------------------------------------------------------------- */
@@ -47,11 +50,13 @@ static void ended(struct super_outbox *outbox, struct outbox_hook *hook,
 	hook->dirty = true;
 	webhook->delivery_count += success;
 	webhook->failure_count += !success;
+	outbox->delivered += success;
+	outbox->undelivered += !success;
 	webhook->last_delivery = outcome->at;
 	if (outcome->verdict == JOBQ_OUTCOME_GONE && webhook->enabled) {
 		webhook->enabled = false;
 		outbox->changed = true;
-		count_wanted(outbox);
+		outbox_count_wanted(outbox);
 		jobq_log(JOBQ_LOG_WARNING, "webhook_disabled",
 			 "webhook=%" PRIu64 " msg=\"its receiver answered 410 Gone\"", webhook->id);
 	}
@@ -304,6 +309,10 @@ static int carry_out(struct super_outbox *outbox, struct jobq_command *command, 
 
 	if (command->verb == JOBQ_COMMAND_CREATE)
 		return create(outbox, &command->webhook);
+	if (command->verb == JOBQ_COMMAND_QUEUE) {
+		outbox->queue = (int)command->queue;
+		return jobq_store_set_queue(outbox->store, command->queue);
+	}
 	if (hook == NULL)
 		return -ENOENT;
 	switch (command->verb) {
@@ -334,7 +343,7 @@ static int run_command(struct super_outbox *outbox, const struct jobq_message *m
 	if (!is_answer(rc))
 		return rc;
 	if (rc == 0 && command->verb <= JOBQ_COMMAND_REMOVE) {
-		count_wanted(outbox);
+		outbox_count_wanted(outbox);
 		outbox->changed = true;
 	}
 	outbox->verdicts[outbox->verdict_count++] = (struct jobq_command_verdict){
@@ -354,7 +363,9 @@ static int settle(struct super_outbox *outbox, const struct jobq_outcome *outcom
 	int rc = jobq_store_settle(outbox->store, outcome, &kind);
 	if (rc == -ENOENT)
 		return 0;
-	if (rc == 0 && outcome->verdict != JOBQ_OUTCOME_RETRY)
+	if (rc == 0 && outcome->verdict == JOBQ_OUTCOME_RETRY)
+		outbox->retried++;
+	else if (rc == 0)
 		ended(outbox, hook, outcome, kind);
 	return rc;
 }
@@ -384,7 +395,7 @@ int super_outbox_take(struct super_outbox *outbox)
 	bool damaged = false;
 	int rc = 0;
 
-	begin(outbox);
+	outbox_begin(outbox);
 	outbox->position = jobq_table_handled(outbox->table);
 	for (int n = 0; rc == 0 && n < OUTBOX_MESSAGES; n++) {
 		if (!jobq_table_take_message(outbox->table, &outbox->position, &message,
@@ -416,7 +427,7 @@ int super_outbox_finish(struct super_outbox *outbox)
 	return rc;
 }
 
-static void tell_waiting(const struct super_outbox *outbox)
+void outbox_tell_waiting(const struct super_outbox *outbox)
 {
 	uint64_t waiting = 0;
 
@@ -429,6 +440,8 @@ void super_outbox_committed(struct super_outbox *outbox)
 {
 	struct jobq_table *table = outbox->table;
 
+	if (outbox->queue >= 0)
+		jobq_table_set_queue_state(table, (enum jobq_queue_state)outbox->queue);
 	for (size_t i = 0; i < outbox->removed_count; i++)
 		jobq_table_unset_webhook(table, outbox->removed[i]);
 	for (size_t i = 0; i < outbox->count; i++) {
@@ -446,126 +459,16 @@ void super_outbox_committed(struct super_outbox *outbox)
 	if (outbox->position != jobq_table_handled(table))
 		jobq_table_messages_handled(table, outbox->position, outbox->verdicts,
 					    outbox->verdict_count);
-	tell_waiting(outbox);
+	jobq_table_count_deliveries(table, outbox->delivered, outbox->undelivered, outbox->retried);
+	outbox_tell_waiting(outbox);
 	if (outbox->added || outbox->changed)
 		jobq_table_ring_outbox(table, outbox->changed);
-	begin(outbox);
+	outbox_begin(outbox);
 }
 
 void super_outbox_failed(struct super_outbox *outbox)
 {
-	begin(outbox);
+	outbox_begin(outbox);
 	outbox->stale = true;
 	jobq_table_refuse_commands(outbox->table);
-}
-
-/* ---- loading -------------------------------------------------------------- */
-
-static int note_hook(void *arg, const struct jobq_webhook *webhook)
-{
-	struct super_outbox *outbox = arg;
-
-	if (outbox->count < JOBQ_WEBHOOKS_MAX)
-		outbox->hooks[outbox->count++] = (struct outbox_hook){.webhook = *webhook};
-	return 0;
-}
-
-struct shown {
-	struct jobq_table *table;
-	uint64_t webhook;
-};
-
-static int show_delivery(void *arg, const struct jobq_delivery *delivery)
-{
-	const struct shown *shown = arg;
-
-	jobq_table_add_delivery(shown->table, shown->webhook, delivery);
-	return 0;
-}
-
-static int show(struct super_outbox *outbox)
-{
-	int rc = 0;
-
-	jobq_table_clear_webhooks(outbox->table);
-	for (size_t i = 0; i < outbox->count && rc == 0; i++) {
-		struct outbox_hook *hook = &outbox->hooks[i];
-		struct shown shown = {outbox->table, hook->webhook.id};
-		jobq_table_set_webhook(outbox->table, &hook->webhook);
-		rc = jobq_store_each_delivery(outbox->store, hook->webhook.id, show_delivery, &shown);
-		if (rc == 0)
-			rc = jobq_store_count_pending(outbox->store, hook->webhook.id, &hook->waiting);
-	}
-	if (rc == 0)
-		jobq_table_show_webhooks(outbox->table);
-	return rc;
-}
-
-/* The webhooks as the table knows them, with such secrets as are known here. */
-static void recall(struct super_outbox *outbox)
-{
-	static struct outbox_hook were[JOBQ_WEBHOOKS_MAX];
-	size_t count = outbox->count;
-	struct jobq_webhook webhook;
-	uint64_t after = 0;
-
-	memcpy(were, outbox->hooks, sizeof(were));
-	outbox->count = 0;
-	while (jobq_table_next_webhook(outbox->table, after, &webhook)) {
-		after = webhook.id;
-		for (size_t i = 0; i < count; i++)
-			if (were[i].webhook.id == webhook.id)
-				memcpy(webhook.secret, were[i].webhook.secret, sizeof(webhook.secret));
-		if (webhook.has_secret && webhook.secret[0] == '\0') {
-			webhook.has_secret = webhook.enabled = false;
-			jobq_log(JOBQ_LOG_ERROR, "webhook_disabled",
-				 "webhook=%" PRIu64 " msg=\"its secret was lost with the store: "
-				 "set it again, and enable it\"", webhook.id);
-		}
-		note_hook(outbox, &webhook);
-	}
-	explicit_bzero(were, sizeof(were));
-}
-
-static int rewrite(struct super_outbox *outbox)
-{
-	int rc = jobq_store_begin(outbox->store);
-
-	for (size_t i = 0; i < outbox->count && rc == 0; i++)
-		rc = jobq_store_put_webhook(outbox->store, &outbox->hooks[i].webhook);
-	if (rc == 0)
-		rc = jobq_store_commit(outbox->store, true);
-	if (rc == 0 && outbox->count > 0)
-		jobq_log(JOBQ_LOG_WARNING, "outbox_lost",
-			 "webhooks=%zu msg=\"what waited for them went with the old store\"",
-			 outbox->count);
-	return rc;
-}
-
-int super_outbox_load(struct super_outbox *outbox, struct jobq_store *store, bool lost)
-{
-	uint32_t generation = 0;
-	uint64_t position = 0;
-	int rc = 0;
-
-	outbox->store = store;
-	if (lost) {
-		recall(outbox);
-		rc = rewrite(outbox);
-	} else {
-		outbox->count = 0;
-		rc = jobq_store_each_webhook(store, note_hook, outbox);
-	}
-	if (rc == 0)
-		rc = jobq_store_messages(store, &generation, &position);
-	if (rc == 0 && generation == jobq_table_generation(outbox->table))
-		jobq_table_skip_messages(outbox->table, position);
-	if (rc == 0)
-		rc = show(outbox);
-	count_wanted(outbox);
-	tell_waiting(outbox);
-	outbox->stale = rc < 0;
-	begin(outbox);
-	jobq_table_ring_outbox(outbox->table, true);
-	return rc;
 }

@@ -44,6 +44,8 @@ struct super_outbox {
 	size_t verdict_count;
 	uint64_t removed[OUTBOX_MESSAGES];
 	size_t removed_count;
+	int queue; /* the state that the queue is to have: enum jobq_queue_state; -1: no other */
+	uint64_t delivered, undelivered, retried; /* for jobq_table_count_deliveries() */
 	bool added, changed; /* see jobq_table_ring_outbox() */
 
 	struct jobq_buf message, bytes, data;
@@ -71,5 +73,12 @@ int super_outbox_finish(struct super_outbox *outbox);
 void super_outbox_committed(struct super_outbox *outbox);
 /* It came to nothing, and was rolled back. */
 void super_outbox_failed(struct super_outbox *outbox);
+
+/* ---- between outbox.c and outbox_load.c ---- */
+/* Nothing has been done in the open transaction yet. */
+void outbox_begin(struct super_outbox *outbox);
+void outbox_count_wanted(struct super_outbox *outbox);
+/* How many deliveries wait, for jobq_table_stats(). */
+void outbox_tell_waiting(const struct super_outbox *outbox);
 
 #endif

@@ -18,9 +18,17 @@ static const char *needs_restart(const struct jobq_conf *now, const struct jobq_
 	return NULL;
 }
 
-static void refuse(const char *why)
+/* Before it is ready the service manager hears nothing: READY=1 would say that it is. */
+static void tell(const struct super *super, const char *lines)
+{
+	if (super->ready)
+		jobq_notify(lines);
+}
+
+static void refuse(const struct super *super, const char *why)
 {
 	jobq_log(JOBQ_LOG_ERROR, "reload_refused", "msg=\"%s\"", why);
+	tell(super, "READY=1\nSTATUS=running; the last reload was refused, the log says why");
 }
 
 static void adopt(struct super *super, struct jobq_conf *fresh)
@@ -39,6 +47,7 @@ static void adopt(struct super *super, struct jobq_conf *fresh)
 			pidfd_send_signal(super->children[i].pidfd, SIGTERM, NULL, 0);
 	jobq_table_kick(super->table);
 	jobq_log(JOBQ_LOG_INFO, "reloaded", "file=\"%s\"", super->args->file);
+	tell(super, "READY=1\nSTATUS=running");
 }
 
 void super_reload(struct super *super)
@@ -50,6 +59,8 @@ void super_reload(struct super *super)
 
 	if (super->stopping)
 		return;
+	if (super->ready)
+		jobq_notify_reloading();
 	bool good = jobq_conf_load(&fresh, args->file, args->settings, args->setting_count,
 				   &errors) &&
 		    jobq_conf_check_project(&fresh, &errors);
@@ -60,7 +71,7 @@ void super_reload(struct super *super)
 	if (good && option == NULL) {
 		adopt(super, &fresh);
 	} else {
-		refuse(errors.data != NULL ? errors.data : "out of memory");
+		refuse(super, errors.data != NULL ? errors.data : "out of memory");
 		jobq_conf_free(&fresh);
 	}
 	jobq_buf_free(&errors);

@@ -1,7 +1,9 @@
 /*
  * super: jobqd, the supervisor. Owns the table, keeps a worker process in
  * every slot, settles the jobs of workers that died, and removes old jobs.
- * One thread; it sleeps in poll(2) and wakes for a reason only.
+ * One thread; it sleeps in poll(2) and wakes for a reason only: a child that has
+ * ended, a signal (SIGUSR1: the writer has filled the table), the time of
+ * something, or a sign of life for the service manager's watchdog.
  */
 #ifndef JOBQ_SUPER_SUPER_H
 #define JOBQ_SUPER_SUPER_H
@@ -33,6 +35,7 @@ struct super {
 	struct super_child children[SUPER_CHILDREN];
 	int signals;          /* signalfd(2) */
 	int64_t next_cleanup; /* jobq_clock_mono() */
+	bool ready;    /* the table is filled, and the service manager has been told */
 	bool stopping;
 	int64_t kill_at; /* when stopping: the end of patience */
 	bool writer_told; /* when stopping: the writer is to end, too */

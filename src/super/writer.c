@@ -10,12 +10,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "jobq/store.h"
+#include "jobq/table_counters.h"
 #include "super/outbox.h"
 #include "super/super.h"
 
@@ -142,6 +144,7 @@ static int write_changes(struct writer *writer)
 	uint64_t upto = writer->done;
 	size_t count = 0;
 	bool synced = leaving;
+	int64_t began = jobq_clock_mono();
 
 	int rc = jobq_store_begin(writer->store);
 	if (rc == 0)
@@ -161,6 +164,7 @@ static int write_changes(struct writer *writer)
 	writer->last_count = count;
 	writer->commits++;
 	writer->stored += count;
+	jobq_table_count_commit(writer->table, jobq_clock_mono() - began, count);
 	if (more_ids)
 		let_ids(writer);
 	jobq_table_publish(writer->table, writer->changes, count, upto);
@@ -213,6 +217,18 @@ static int load_one(void *arg, const struct jobq_entry *entry)
 	return jobq_table_import(writer->table, &job, lost);
 }
 
+/* Wakes jobqd, which tells the service manager that the table is ready. */
+static void wake_supervisor(const struct writer *writer)
+{
+	int parent = pidfd_open(getppid(), 0);
+
+	/* Looked at with the pidfd in hand: the number cannot change its owner now. */
+	if (parent >= 0 && jobq_table_started_by_owner(writer->table))
+		pidfd_send_signal(parent, SIGUSR1, NULL, 0);
+	if (parent >= 0)
+		close(parent);
+}
+
 /* Fills the empty table from the store. */
 static int load(struct writer *writer)
 {
@@ -234,6 +250,7 @@ static int load(struct writer *writer)
 		 (long long)(jobq_clock_mono() - began) / 1000);
 	writer->stored = 0;
 	jobq_table_set_ready(writer->table);
+	wake_supervisor(writer);
 	return 0;
 }
 
@@ -438,6 +455,7 @@ static void work(struct writer *writer)
 	tried(writer, rc);
 	if (rc == 0)
 		return;
+	jobq_table_count_failed_commit(writer->table);
 	if (writer->store != NULL)
 		jobq_store_rollback(writer->store);
 	super_outbox_failed(&writer->outbox);

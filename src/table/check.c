@@ -11,6 +11,7 @@ struct check {
 	struct jobq_buf *out;
 	size_t violations;
 	uint64_t queued, finished; /* jobs that have to be on the queue, on the wheel */
+	uint64_t jobs_of[JOBQ_TYPES][JOBQ_STATUSES];
 };
 
 #define SAY(check, ...) ((check)->violations++, jobq_buf_addf((check)->out, __VA_ARGS__))
@@ -87,6 +88,7 @@ static void check_records(struct check *check, uint64_t *jobs)
 			}
 			live++;
 			jobs[shown % JOBQ_STATUSES]++;
+			check->jobs_of[state_type(state) % JOBQ_TYPES][shown % JOBQ_STATUSES]++;
 		}
 		if (live != entry->live)
 			SAY(check, "jobs from %llu: %llu live, counted %u\n",
@@ -125,8 +127,14 @@ static void check_lists(struct check *check, const uint64_t *jobs)
 	const struct header *header = check->table->header;
 	uint64_t queued = 0, wheeled = 0;
 
-	check_list(check, header->queue.head, JOBQ_STATUS_QUEUED, &queued,
-		   check->queued);
+	for (size_t i = 0; i < JOBQ_PRIORITIES; i++) {
+		uint64_t before = queued;
+		check_list(check, header->queue[i].head, JOBQ_STATUS_QUEUED, &queued,
+			   check->queued);
+		if (queued - before != header->queued[i])
+			SAY(check, "%llu jobs of priority %d, not %llu\n", SHOWN(queued - before),
+			    (int)i - JOBQ_PRIORITY_MAX, SHOWN(header->queued[i]));
+	}
 	for (size_t i = 0; i < WHEEL_BUCKETS; i++)
 		check_list(check, header->wheel[i], JOBQ_STATUS_NONE, &wheeled,
 			   check->finished);
@@ -140,6 +148,8 @@ static void check_lists(struct check *check, const uint64_t *jobs)
 		if (jobs[i] != header->jobs[i])
 			SAY(check, "%llu jobs are %s, counted %llu\n", SHOWN(jobs[i]),
 			    jobq_job_status_name((enum jobq_job_status)i), SHOWN(header->jobs[i]));
+	if (memcmp(check->jobs_of, header->jobs_of, sizeof(header->jobs_of)) != 0)
+		SAY(check, "the jobs of each type are counted wrongly\n");
 	if (jobs[JOBQ_STATUS_RUNNING] > JOBQ_SLOTS)
 		SAY(check, "%llu jobs run in %d slots\n", SHOWN(jobs[JOBQ_STATUS_RUNNING]),
 		    JOBQ_SLOTS);

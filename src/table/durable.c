@@ -85,13 +85,14 @@ static bool read_texts(const struct jobq_table *table, const struct record *reco
 		       struct jobq_entry *entry, struct jobq_buf *bytes)
 {
 	bool finished = jobq_job_finished(state_status(record->state));
-	size_t head = (size_t)record->owner_len + record->key_len;
+	size_t head = (size_t)record->owner_len + record->key_len + record->labels_len;
 	size_t parameters_len = ref_len(record->parameters);
 	size_t result_len = finished ? ref_len(record->result) : 0;
 	size_t error_len = finished ? record->error_len : 0;
+	size_t log_len = finished ? record->log_len : 0;
 
 	bytes->len = 0;
-	if (parameters_len <= head || error_len > result_len || parameters_len > BLOB_MAX ||
+	if (parameters_len <= head || error_len > result_len || log_len > result_len - error_len || parameters_len > BLOB_MAX ||
 	    result_len > BLOB_MAX || !jobq_buf_reserve(bytes, parameters_len + result_len))
 		return false;
 	if (!blob_read(table, record->parameters, 0, bytes->data, parameters_len) ||
@@ -100,9 +101,11 @@ static bool read_texts(const struct jobq_table *table, const struct record *reco
 	const char *at = bytes->data;
 	cut(&entry->owner, &at, record->owner_len);
 	cut(&entry->key, &at, record->key_len);
+	cut(&entry->labels, &at, record->labels_len);
 	cut(&entry->parameters, &at, parameters_len - head);
 	cut(&entry->error, &at, error_len);
-	cut(&entry->result, &at, result_len - error_len);
+	cut(&entry->log, &at, log_len);
+	cut(&entry->result, &at, result_len - error_len - log_len);
 	if (finished && (record->state & STATE_NO_MEMORY) != 0)
 		entry->error = (struct jobq_text){table_no_memory, strlen(table_no_memory)};
 	return true;
@@ -127,6 +130,7 @@ int jobq_table_export(struct jobq_table *table, uint64_t id, struct jobq_entry *
 			.progress = state_progress(state),
 			.attempt = state_attempt(state),
 			.requeues = state_requeues(state),
+			.priority = record.priority,
 			.created = record.created,
 			.started = record.started,
 			/* One whose end was cut short by a kill has a time already. */
@@ -273,8 +277,9 @@ void jobq_table_refuse(struct jobq_table *table, int error)
 
 static int import_once(struct jobq_table *table, const struct jobq_entry *entry, bool changed)
 {
-	size_t blob_len = entry->owner.len + entry->key.len + entry->parameters.len;
-	size_t result_len = entry->error.len + entry->result.len;
+	size_t blob_len = entry->owner.len + entry->key.len + entry->labels.len +
+			  entry->parameters.len;
+	size_t result_len = entry->error.len + entry->log.len + entry->result.len;
 	struct record *record = record_find(table, entry->id);
 	ref_t result = 0;
 
@@ -290,11 +295,14 @@ static int import_once(struct jobq_table *table, const struct jobq_entry *entry,
 		return -ENOSPC;
 	}
 	blob_write(table, result, 0, entry->error.data, entry->error.len);
-	blob_write(table, result, entry->error.len, entry->result.data, entry->result.len);
+	blob_write(table, result, entry->error.len, entry->log.data, entry->log.len);
+	blob_write(table, result, entry->error.len + entry->log.len, entry->result.data,
+		   entry->result.len);
 	record_change_begin(record);
 	record_fill(table, record, entry->id, blob, entry);
 	record->result = result;
 	record->error_len = (uint32_t)entry->error.len;
+	record->log_len = (uint32_t)entry->log.len;
 	state_t state = (state_t)entry->status | (state_t)entry->type << 4 |
 			(state_t)(entry->progress & 255) << 8 |
 			(state_t)(entry->requeues & 15) << 20 | (state_t)entry->attempt << 32;

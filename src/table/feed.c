@@ -4,7 +4,7 @@
 #include <limits.h>
 
 #include "jobq/table_feed.h"
-#include "table/table.h"
+#include "table/counters.h"
 
 /* One is always about to be overwritten: it does not count as there. */
 #define FEED_KEPT (JOBQ_FEED_LENGTH - 1)
@@ -46,8 +46,10 @@ void feed_note(struct jobq_table *table, struct record *record)
 
 	if ((state & (STATE_PENDING | STATE_WITHDRAWN)) != 0 || visible == record->fed)
 		return; /* shown as it was before */
-	if (state_status(state) != JOBQ_STATUS_NONE && table->header->ready != 0)
+	if (state_status(state) != JOBQ_STATUS_NONE && table->header->ready != 0) {
 		append(table, record);
+		counters_note(table, record, record->fed);
+	}
 	/* Last: the next rebuild does again what was not done to its end. */
 	atomic_store(&record->fed, visible);
 }

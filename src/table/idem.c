@@ -56,10 +56,13 @@ bool idem_same(const struct jobq_table *table, const struct record *record,
 	       const struct jobq_table_submit *submit)
 {
 	size_t head = (size_t)record->owner_len + record->key_len;
+	size_t labels_len = submit->labels != NULL ? strlen(submit->labels) : 0;
 
 	return state_type(record->state) == submit->type &&
-	       ref_len(record->parameters) == head + submit->parameters_len &&
-	       same_bytes(table, record->parameters, head, submit->parameters,
+	       record->priority == submit->priority && record->labels_len == labels_len &&
+	       ref_len(record->parameters) == head + labels_len + submit->parameters_len &&
+	       same_bytes(table, record->parameters, head, submit->labels, labels_len) &&
+	       same_bytes(table, record->parameters, head + labels_len, submit->parameters,
 			  submit->parameters_len);
 }
 

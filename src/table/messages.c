@@ -262,7 +262,7 @@ int jobq_table_command(struct jobq_table *table, struct jobq_command *command, u
 	if (rc < 0)
 		return rc;
 	*event = verdict.event;
-	if (command->verb == JOBQ_COMMAND_REMOVE)
+	if (command->verb == JOBQ_COMMAND_REMOVE || command->verb == JOBQ_COMMAND_QUEUE)
 		return 0;
 	rc = jobq_table_webhook(table, verdict.webhook, &command->webhook);
 	return rc == -ENOENT && command->verb == JOBQ_COMMAND_CREATE ? -EINPROGRESS : rc;
@@ -274,7 +274,7 @@ static bool end_texts(struct jobq_command *command)
 {
 	struct jobq_webhook *webhook = &command->webhook;
 
-	return command->verb <= JOBQ_COMMAND_REDELIVER &&
+	return command->verb <= JOBQ_COMMAND_QUEUE && command->queue < JOBQ_QUEUE_ALL_STATES &&
 	       memchr(webhook->url, '\0', sizeof(webhook->url)) != NULL &&
 	       memchr(webhook->events, '\0', sizeof(webhook->events)) != NULL &&
 	       memchr(webhook->secret, '\0', sizeof(webhook->secret)) != NULL;

@@ -34,6 +34,8 @@ static int submit_once(struct jobq_table *table, const struct jobq_table_submit 
 		}
 	}
 
+	if (header->queue_state == JOBQ_QUEUE_DRAINING)
+		return -ESHUTDOWN;
 	if (header->durability != JOBQ_DURABILITY_NONE) {
 		if (header->store_error != 0 && record_pending(table) != 0)
 			return -EIO;
@@ -51,6 +53,8 @@ static int submit_once(struct jobq_table *table, const struct jobq_table_submit 
 		.created = jobq_clock_wall(),
 		.owner = {submit->owner, strlen(submit->owner)},
 		.key = {submit->key, strlen(submit->key)},
+		.priority = submit->priority,
+		.labels = {submit->labels, submit->labels != NULL ? strlen(submit->labels) : 0},
 		.parameters = {submit->parameters, submit->parameters_len},
 	};
 	record_change_begin(record);
@@ -69,7 +73,8 @@ int jobq_table_submit(struct jobq_table *table, const struct jobq_table_submit *
 		      uint64_t *id, bool *replayed)
 {
 	size_t blob_len =
-		strlen(submit->owner) + strlen(submit->key) + submit->parameters_len;
+		strlen(submit->owner) + strlen(submit->key) +
+		(submit->labels != NULL ? strlen(submit->labels) : 0) + submit->parameters_len;
 	int rc;
 
 	*replayed = false;
@@ -125,15 +130,45 @@ int jobq_table_cancel(struct jobq_table *table, uint64_t id)
 	return rc;
 }
 
+int jobq_table_stop(struct jobq_table *table, uint64_t id)
+{
+	int rc = 0;
+
+	table_lock(table);
+	struct record *record = record_find(table, id);
+	if (record == NULL || state_shown(record->state) == JOBQ_STATUS_NONE) {
+		rc = -ENOENT;
+	} else if (state_status(record->state) != JOBQ_STATUS_RUNNING) {
+		rc = -EBUSY;
+	} else {
+		record_change_begin(record);
+		record_move(table, record, record->state | STATE_STOP, false);
+		record_change_end(record);
+	}
+	table_unlock(table);
+	return rc;
+}
+
 /* ---- a slot's side -------------------------------------------------------- */
+
+/* The one that is to start next, or NULL. */
+static struct record *first_queued(const struct jobq_table *table)
+{
+	for (size_t i = JOBQ_PRIORITIES; i-- > 0;) {
+		struct record *record = record_find(table, table->header->queue[i].head);
+		if (record != NULL)
+			return record;
+	}
+	return NULL;
+}
 
 static bool claim_once(struct jobq_table *table, unsigned slot, struct jobq_job_claim *claim)
 {
 	struct header *header = table->header;
-	struct record *record = record_find(table, header->queue.head);
+	struct record *record = first_queued(table);
 
 	/* Those whose end is not stored yet still show as running. */
-	if (record == NULL || header->ready == 0 ||
+	if (record == NULL || header->ready == 0 || header->queue_state == JOBQ_QUEUE_PAUSED ||
 	    header->jobs[JOBQ_STATUS_RUNNING] >= JOBQ_SLOTS || !record_may_claim(table))
 		return false;
 	state_t state = record->state;
@@ -275,13 +310,14 @@ static int attach_result(struct jobq_table *table, const struct jobq_job_claim *
 
 /* The running job becomes a finished one. With the lock. */
 static void end_running(struct jobq_table *table, struct record *record, bool failed,
-			size_t error_len, state_t flags)
+			size_t error_len, size_t log_len, state_t flags)
 {
 	state_t state = record->state | flags;
 
 	record_change_begin(record);
 	record->completed = jobq_clock_wall();
 	record->error_len = (uint32_t)error_len;
+	record->log_len = (uint32_t)log_len;
 	if (!failed)
 		state = state_with_progress(state, 100);
 	record_change(table, record,
@@ -292,32 +328,35 @@ static void end_running(struct jobq_table *table, struct record *record, bool fa
 }
 
 int jobq_table_finish(struct jobq_table *table, const struct jobq_job_claim *claim,
-		      const char *result, size_t result_len, const char *error)
+		      const char *result, size_t result_len, const char *error,
+		      const struct jobq_text *log)
 {
-	size_t error_len = error != NULL ? strlen(error) : 0;
+	size_t error_len = error != NULL ? strlen(error) : 0, log_len = log != NULL ? log->len : 0;
 	bool failed = error != NULL;
 	state_t flags = 0;
 	ref_t ref = 0;
 	int rc = 0;
 
-	if (error_len + result_len > 0)
-		rc = attach_result(table, claim, error_len + result_len, &ref);
+	if (error_len + log_len + result_len > 0)
+		rc = attach_result(table, claim, error_len + log_len + result_len, &ref);
 	if (rc == -ENOSPC) {
 		failed = true;
-		error_len = 0;
+		error_len = log_len = 0;
 		flags = STATE_NO_MEMORY;
 	} else if (rc < 0) {
 		return rc;
 	} else {
 		/* Long results are copied without the lock: nobody reads them yet. */
 		blob_write(table, ref, 0, error, error_len);
-		blob_write(table, ref, error_len, result, result_len);
+		if (log_len > 0)
+			blob_write(table, ref, error_len, log->data, log_len);
+		blob_write(table, ref, error_len + log_len, result, result_len);
 	}
 
 	table_lock(table);
 	struct record *record = claimed(table, claim);
 	if (record != NULL)
-		end_running(table, record, failed, error_len, flags);
+		end_running(table, record, failed, error_len, log_len, flags);
 	table_unlock(table);
 	if (record == NULL)
 		return -ESTALE;
@@ -352,7 +391,7 @@ static int settle_once(struct jobq_table *table, struct record *record, const ch
 		blob_give(table, partial);
 	}
 	if (!*requeued) {
-		end_running(table, record, true, text != 0 ? strlen(error) : 0,
+		end_running(table, record, true, text != 0 ? strlen(error) : 0, 0,
 			    text == 0 ? STATE_NO_MEMORY : 0);
 		return 0;
 	}

@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "table/hooks.h"
 
@@ -22,7 +23,7 @@ static int copy_result(const struct jobq_table *table, const struct record *reco
 	}
 	if (len == 0)
 		return 0;
-	if (len > BLOB_MAX || record->error_len > len)
+	if (len > BLOB_MAX || record->error_len > len || record->log_len > len - record->error_len)
 		return record_unchanged(table, record->id, seq) ? -EIO : -EAGAIN;
 	if (!jobq_buf_reserve(bytes, len))
 		return -ENOMEM;
@@ -33,7 +34,11 @@ static int copy_result(const struct jobq_table *table, const struct record *reco
 		return -EIO;
 	bytes->len += len;
 	*error_len = record->error_len;
-	*result_len = len - record->error_len;
+	*result_len = len - record->error_len - record->log_len;
+	/* The log stands between the two: GET /jobs/:id/log asks for the whole job. */
+	memmove(bytes->data + bytes->len - *result_len - record->log_len,
+		bytes->data + bytes->len - *result_len, *result_len);
+	bytes->len -= record->log_len;
 	return 0;
 }
 
@@ -68,7 +73,7 @@ int jobq_table_parameters(struct jobq_table *table, const struct jobq_job_claim 
 	if (!record_copy(table, claim->id, &record, &seq) ||
 	    state_attempt(record.state) != claim->attempt)
 		return -ESTALE;
-	size_t head = (size_t)record.owner_len + record.key_len;
+	size_t head = (size_t)record.owner_len + record.key_len + record.labels_len;
 	size_t len = ref_len(record.parameters);
 	if (len < head)
 		return -EIO;
@@ -102,6 +107,20 @@ static uint64_t matching(const struct directory_entry *entry, size_t word,
  * Copies matching jobs of one directory entry, from `id` on. Returns how many;
  * *id is then the one to go on with.
  */
+/* Whether the labels of a job hold the text. With the lock. */
+static bool has_label(const struct jobq_table *table, const struct record *record,
+		      const char *label)
+{
+	char labels[JOBQ_LABELS_BYTES + 1];
+	size_t len = record->labels_len, at = (size_t)record->owner_len + record->key_len;
+
+	if (len == 0 || len > JOBQ_LABELS_BYTES || at + len > ref_len(record->parameters) ||
+	    !blob_read(table, record->parameters, at, labels, len))
+		return false;
+	labels[len] = '\0';
+	return strstr(labels, label) != NULL;
+}
+
 static size_t list_entry(const struct jobq_table *table, const struct directory_entry *entry,
 			 const struct jobq_table_filter *filter, uint64_t *id,
 			 struct jobq_job *jobs, size_t max)
@@ -120,7 +139,8 @@ static size_t list_entry(const struct jobq_table *table, const struct directory_
 			return count;
 		*id = first + bit / 64 * 64 + (unsigned)__builtin_ctzll(bits);
 		const struct record *record = record_find(table, *id);
-		if (record != NULL)
+		if (record != NULL &&
+		    (filter->label == NULL || has_label(table, record, filter->label)))
 			record_show(record, &jobs[count++]);
 		(*id)++;
 	}
@@ -129,6 +149,7 @@ static size_t list_entry(const struct jobq_table *table, const struct directory_
 
 /* Entries looked at in one go: with none that match, a hold of some microseconds. */
 #define LIST_ENTRIES 1024
+#define LIST_LABELLED 4 /* when every job's labels are looked at */
 
 size_t jobq_table_list(struct jobq_table *table, const struct jobq_table_filter *filter,
 		       uint64_t *after, struct jobq_job *jobs, size_t max)
@@ -145,7 +166,8 @@ size_t jobq_table_list(struct jobq_table *table, const struct jobq_table_filter 
 		uint64_t span = (uint64_t)table->directory_count * SPAN_RECORDS;
 		if (next_id > span && id < next_id - span)
 			id = next_id - span; /* older ones have no place in the directory */
-		for (int i = 0; i < LIST_ENTRIES && id < next_id && count < max; i++) {
+		int entries = filter->label != NULL ? LIST_LABELLED : LIST_ENTRIES;
+		for (int i = 0; i < entries && id < next_id && count < max; i++) {
 			const struct directory_entry *entry = record_entry(table, id);
 			uint64_t first = id - id % SPAN_RECORDS;
 			if (entry->first_id == first + 1)

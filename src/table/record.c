@@ -100,17 +100,23 @@ void record_fill(struct jobq_table *table, struct record *record, uint64_t id, r
 		 const struct jobq_entry *entry)
 {
 	size_t owner_len = entry->owner.len, key_len = entry->key.len;
+	const struct jobq_text *texts[] = {&entry->owner, &entry->key, &entry->labels,
+					   &entry->parameters};
+	size_t at = 0;
 
-	blob_write(table, blob, 0, entry->owner.data, owner_len);
-	blob_write(table, blob, owner_len, entry->key.data, key_len);
-	blob_write(table, blob, owner_len + key_len, entry->parameters.data, entry->parameters.len);
+	for (size_t i = 0; i < JOBQ_LENGTH(texts); i++) {
+		blob_write(table, blob, at, texts[i]->data, texts[i]->len);
+		at += texts[i]->len;
+	}
 	record->id = id;
 	record->waiters = 0;
 	record->created = entry->created;
 	record->started = entry->started;
 	record->completed = entry->completed;
 	record->result = 0;
-	record->error_len = 0;
+	record->error_len = record->log_len = 0;
+	record->labels_len = (uint16_t)entry->labels.len;
+	record->priority = (int16_t)entry->priority;
 	record->owner_len = (uint16_t)owner_len;
 	record->key_len = (uint16_t)key_len;
 	record->key_hash = idem_hash(entry->owner.data, owner_len, entry->key.data, key_len);
@@ -134,6 +140,15 @@ void record_change_end(struct record *record)
 
 /* ---- what is derived from a record's state -------------------------------- */
 
+size_t record_queue(const struct record *record)
+{
+	int priority = atomic_load_explicit(&record->priority, memory_order_relaxed);
+
+	if (priority < -JOBQ_PRIORITY_MAX || priority > JOBQ_PRIORITY_MAX)
+		priority = 0; /* a broken record must not lead out of the array */
+	return (size_t)(priority + JOBQ_PRIORITY_MAX);
+}
+
 static struct list *list_for(struct jobq_table *table, const struct record *record, state_t state,
 			     struct list *bucket)
 {
@@ -142,7 +157,7 @@ static struct list *list_for(struct jobq_table *table, const struct record *reco
 	if ((state & STATE_PENDING) != 0)
 		return NULL; /* the writer knows it */
 	if (state_status(state) == JOBQ_STATUS_QUEUED)
-		return &header->queue;
+		return &header->queue[record_queue(record)];
 	if (!jobq_job_finished(state_status(state)))
 		return NULL; /* the slots know it */
 	int64_t at = record->completed / header->wheel_grain;
@@ -180,13 +195,13 @@ static void list_add(struct jobq_table *table, struct list *list, struct record 
 }
 
 /*
- * Behind which one a job has its place in the queue, which is in the order of
- * the ids: looked for from the end where it nearly always is.
+ * Behind which one a job has its place in its list of the queue, which is in the
+ * order of the ids: looked for from the end where it nearly always is.
  */
 static uint64_t place_in_queue(const struct jobq_table *table, const struct record *record,
 			       bool to_head)
 {
-	const struct list *queue = &table->header->queue;
+	const struct list *queue = &table->header->queue[record_queue(record)];
 	const struct record *other;
 	uint64_t behind = to_head ? 0 : queue->tail;
 
@@ -231,6 +246,14 @@ static void mask_set(struct jobq_table *table, const struct record *record, stat
 	entry->live += on ? 1 : -1U;
 }
 
+static void count_job(struct jobq_table *table, state_t state, uint64_t by)
+{
+	size_t status = state_shown(state) % JOBQ_STATUSES;
+
+	table->header->jobs[status] += by;
+	table->header->jobs_of[state_type(state) % JOBQ_TYPES][status] += by;
+}
+
 void record_unlist(struct jobq_table *table, struct record *record, state_t state)
 {
 	struct list bucket, *list = list_for(table, record, state, &bucket);
@@ -239,8 +262,10 @@ void record_unlist(struct jobq_table *table, struct record *record, state_t stat
 		list_remove(table, list, record);
 	if (list == &bucket)
 		put_bucket(table, record, list);
+	else if (list != NULL)
+		table->header->queued[record_queue(record)]--;
 	mask_set(table, record, state, false);
-	table->header->jobs[state_shown(state) % JOBQ_STATUSES]--;
+	count_job(table, state, -UINT64_C(1));
 }
 
 void record_enlist(struct jobq_table *table, struct record *record, state_t state, bool to_head)
@@ -252,9 +277,10 @@ void record_enlist(struct jobq_table *table, struct record *record, state_t stat
 		put_bucket(table, record, list);
 	} else if (list != NULL) {
 		list_add(table, list, record, place_in_queue(table, record, to_head));
+		table->header->queued[record_queue(record)]++;
 	}
 	mask_set(table, record, state, true);
-	table->header->jobs[state_shown(state) % JOBQ_STATUSES]++;
+	count_job(table, state, 1);
 }
 
 void record_move(struct jobq_table *table, struct record *record, state_t state, bool to_head)
@@ -337,6 +363,9 @@ static bool copy_once(const struct jobq_table *table, uint64_t id, struct record
 	COPY(error_len);
 	COPY(owner_len);
 	COPY(key_len);
+	COPY(labels_len);
+	COPY(log_len);
+	COPY(priority);
 	COPY(changed);
 	return *seq % 2 == 0 && record_unchanged(table, id, *seq);
 }

@@ -10,11 +10,13 @@ static void clear(struct jobq_table *table)
 	struct header *header = table->header;
 
 	memset(header->jobs, 0, sizeof(header->jobs));
+	memset(header->jobs_of, 0, sizeof(header->jobs_of));
 	memset(header->wheel, 0, sizeof(header->wheel));
 	memset(header->class_head, 0, sizeof(header->class_head));
 	memset(table->buckets, 0, table->bucket_count * sizeof(uint64_t));
 	shm_zero((void *)table->ring, RING_SIZE * sizeof(uint64_t));
-	header->queue = (struct list){0};
+	memset(header->queue, 0, sizeof(header->queue));
+	memset(header->queued, 0, sizeof(header->queued));
 	header->wheel_at = INT64_MAX;
 	header->free_head = header->absent_head = header->retiring_head = 0;
 	header->free_count = header->committed_count = 0;

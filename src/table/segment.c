@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "jobq/table_feed.h"
+#include "table/counters.h"
 #include "table/hooks.h"
 
 #define OWN_TRIES 20
@@ -27,7 +28,8 @@
 /* Where the parts lie; follows from the number of spans alone. */
 struct geometry {
 	uint32_t directory_count, bucket_count;
-	size_t ring_at, feed_at, hooks_at, directory_at, spans_at, buckets_at, data_at, size;
+	size_t ring_at, feed_at, hooks_at, counters_at, directory_at, spans_at, buckets_at, data_at;
+	size_t size;
 };
 
 static uint32_t power_of_two(uint64_t least)
@@ -54,7 +56,8 @@ static struct geometry lay_out(uint32_t span_count)
 	g.ring_at = round_up(sizeof(struct header), 64);
 	g.feed_at = round_up(g.ring_at + RING_SIZE * sizeof(uint64_t), 64);
 	g.hooks_at = round_up(g.feed_at + JOBQ_FEED_LENGTH * sizeof(struct feed_entry), 64);
-	g.directory_at = round_up(g.hooks_at + sizeof(struct hooks), 64);
+	g.counters_at = round_up(g.hooks_at + sizeof(struct hooks), 64);
+	g.directory_at = round_up(g.counters_at + sizeof(struct counters), 64);
 	g.spans_at = round_up(g.directory_at + g.directory_count * sizeof(struct directory_entry), 64);
 	g.buckets_at = round_up(g.spans_at + span_count * sizeof(struct span), 64);
 	g.data_at = round_up(g.buckets_at + g.bucket_count * sizeof(uint64_t), SPAN_BYTES);
@@ -83,6 +86,7 @@ static void point_parts(struct jobq_table *table, uint32_t span_count)
 	table->ring = (_Atomic uint64_t *)(base + g.ring_at);
 	table->feed = (struct feed_entry *)(base + g.feed_at);
 	table->hooks = (struct hooks *)(base + g.hooks_at);
+	table->counters = (struct counters *)(void *)(base + g.counters_at);
 	table->directory = (struct directory_entry *)(base + g.directory_at);
 	table->spans = (struct span *)(base + g.spans_at);
 	table->buckets = (uint64_t *)(base + g.buckets_at);

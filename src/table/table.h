@@ -2,8 +2,8 @@
  * table, inside: what lies in the shared memory, and how it stays sound.
  *
  * The segment:
- *   header | change ring | feed | hooks | directory | span descriptors |
- *   key buckets | spans of 64 KiB
+ *   header | change ring | feed | hooks | counters | directory |
+ *   span descriptors | key buckets | spans of 64 KiB
  *
  * A span holds 512 job records, or the blobs of one size class (parameters,
  * results), or one piece of a large blob. The directory finds a record by its
@@ -72,6 +72,7 @@ typedef uint64_t state_t;
 #define STATE_NO_MEMORY (UINT64_C(1) << 25) /* the result found no room */
 #define STATE_PENDING (UINT64_C(1) << 26)   /* not stored yet: shown as it was before */
 #define STATE_WITHDRAWN (UINT64_C(1) << 27) /* could not be stored: is to vanish */
+#define STATE_STOP (UINT64_C(1) << 28) /* the worker is asked to end it early */
 /* What decides about lists and masks. */
 #define STATE_PLACE (UINT64_C(15) | STATE_PENDING | STATE_WITHDRAWN)
 
@@ -110,8 +111,8 @@ struct record {
 	_Atomic uint64_t state;
 	_Atomic uint64_t id;
 	_Atomic int64_t created, started, completed; /* microseconds since 1970 */
-	_Atomic uint64_t parameters; /* ref_t: owner, key, parameters, one behind another */
-	_Atomic uint64_t result;     /* ref_t: error, result */
+	_Atomic uint64_t parameters; /* ref_t: owner, key, labels, parameters, one behind another */
+	_Atomic uint64_t result;     /* ref_t: error, log, result */
 	_Atomic uint32_t error_len;
 	_Atomic uint16_t owner_len, key_len;
 	/* Derived: the neighbours in the list that the status puts it on
@@ -120,7 +121,9 @@ struct record {
 	uint64_t key_hash;
 	_Atomic uint64_t changed; /* truth: number of its last change that the store must know */
 	_Atomic uint64_t fed; /* truth: STATE_VISIBLE of what the feed was told last */
-	uint64_t spare;
+	_Atomic uint32_t log_len;
+	_Atomic uint16_t labels_len;
+	_Atomic int16_t priority; /* decides about the queue's list, so it never changes */
 };
 _Static_assert(sizeof(struct record) == 128, "a span holds 512 records");
 
@@ -219,6 +222,7 @@ struct header {
 	_Atomic uint32_t feed_changes; /* changes with feed_seq; futex of who reads the feed */
 	_Atomic uint32_t feed_sleeps; /* set by who is about to sleep, cleared by who wakes
 					 them: nobody's death leaves it set for good */
+	_Atomic uint32_t queue_state; /* set by the writer: enum jobq_queue_state */
 	_Atomic uint64_t id_limit;    /* set by the writer: ids below it may be given out */
 	/* By slot, bits as above. Written by the slot's worker only: 0 when it enters,
 	   what holds it when it is confined. Read by whoever shows it; nothing else
@@ -237,7 +241,9 @@ struct header {
 
 	/* Derived, under the lock. */
 	uint64_t jobs[JOBQ_STATUSES];
-	struct list queue;
+	uint64_t jobs_of[JOBQ_TYPES][JOBQ_STATUSES]; /* the same by type */
+	struct list queue[JOBQ_PRIORITIES]; /* by priority, the least first */
+	uint64_t queued[JOBQ_PRIORITIES];   /* jobs on each */
 	uint64_t wheel[WHEEL_BUCKETS]; /* finished jobs by completed / grain */
 	int64_t wheel_at;              /* the first bucket that may hold jobs, unwrapped */
 	uint32_t free_head, absent_head, retiring_head;
@@ -255,6 +261,7 @@ struct jobq_table {
 	_Atomic uint64_t *ring;
 	struct feed_entry *feed;
 	struct hooks *hooks; /* see hooks.h */
+	struct counters *counters; /* see counters.h */
 	struct directory_entry *directory;
 	struct span *spans;
 	uint64_t *buckets; /* chains of jobs with an idempotency key: the first's id */
@@ -320,6 +327,8 @@ struct record *record_next(struct jobq_table *table, uint64_t id);
 void record_release(struct jobq_table *table, uint64_t id);
 void record_change_begin(struct record *record);
 void record_change_end(struct record *record);
+/* Which of the queue's lists the record is for. */
+size_t record_queue(const struct record *record);
 /* Steps 2 and 3 of a change: stores `state`, moves the job between the lists. */
 void record_move(struct jobq_table *table, struct record *record, state_t state, bool to_head);
 /* The same for a change that the store has to know. */

@@ -14,7 +14,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from conftest import quick_job, slow_job
+from conftest import make_project, quick_job, slow_job
 from service import alive, children, fastcgi, fastcgi_request, free_port, wait_until
 
 MEBIBYTE = 1 << 20
@@ -272,7 +272,8 @@ def test_a_place_is_known_before_the_first_event(service):
 
 
 @pytest.mark.parametrize("last", [
-    "00000000-1", "x", "-", "99", "'", "%00", "a" * 4000, "deadbeef-", "deadbeef-99999999999999999999999",
+    "00000000-1", "x", "-", "99", "'", "%00", "a" * 4000, "deadbeef-",
+    "deadbeef-99999999999999999999999",
 ])
 def test_unknown_places_are_told(service, last):
     job_id = quick_job(service)
@@ -355,7 +356,7 @@ def test_plain_pool_does_not_stream(service):
 
 
 def test_other_request_ids_and_rest_of_bodies(service):
-    """Any FastCGI client is served: its own id comes back, and what it sent besides does no harm."""
+    """Any FastCGI client is served: its own id comes back, and what else it sent does no harm."""
     job_id = quick_job(service)
     service.wait_job(job_id)
     parameters = {"REQUEST_METHOD": "GET", "DOCUMENT_URI": f"/jobs/{job_id}/events",
@@ -461,6 +462,35 @@ def test_silence_and_slowness(own_service):
         assert alive(worker)
 
 
+def test_large_results_for_slow_readers_are_bounded(own_service, tmp_path):
+    """Many wait with megabytes each before them: the slowest have to go, the others get theirs."""
+    project = make_project(tmp_path)
+    lines = ["[gd_scene format=3]\n"]
+    lines += [f'[ext_resource type="Script" path="res://thing.gd" id="{i}_unused"]'
+              for i in range(100)]
+    (project / "noisy.tscn").write_text("\n".join([*lines, '\n[node name="A" type="Node"]\n']))
+    service = own_service(project=project)
+    worker = wait_worker(service)
+    jobs = [service.submit("batch_operations", {"operations": [
+        {"action": "validate", "scene_path": "res://noisy.tscn"}] * 1000}) for _ in range(3)]
+    for job_id in jobs:
+        assert service.wait_job(job_id)["status"] == "completed"
+    size = len(service.get(f"/jobs/{jobs[0]}").content)
+    assert size > 6 * MEBIBYTE, "nothing between us and the client keeps as much"
+    before = private_memory(worker)
+    with contextlib.ExitStack() as stack:
+        for n in range(30):
+            stack.enter_context(Stream(service, f"/jobs/{jobs[n % 3]}/events", window=4096))
+        wait_until(lambda: "why=memory" in service.logs(), 20, "the slowest ones' being dropped")
+        held = private_memory(worker) - before
+        with Stream(service, f"/jobs/{jobs[0]}/events") as fast:
+            events = fast.opened().rest()
+            assert names(events) == ["job.completed"] and fast.ended
+            assert events[0].data == service.job(jobs[0])
+        print(f"30 wait for {size / MEBIBYTE:.1f} MiB each: {held / MEBIBYTE:.1f} MiB")
+        assert held < 64 * MEBIBYTE or sanitized(worker)
+
+
 # ---- how they end ------------------------------------------------------------------
 
 
@@ -553,8 +583,8 @@ def test_listeners_that_leave_are_forgotten(service):
 def encrypted(service, tmp_path):
     """The same service behind a second nginx, with TLS and HTTP/2; its address."""
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                    "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost", "-days", "1",
-                    "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"],
+                    "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost",
+                    "-days", "1", "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"],
                    check=True, capture_output=True)
     port = free_port()
     text = (service.state / "etc/quickstart.conf").read_text()

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -102,9 +103,17 @@ def statuses(service, request, count):
     return Counter(answer.status for answer in found), found
 
 
+SECURITY = {
+    "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer", "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
 def assert_plain(answer):
     """What holds for each and every answer."""
-    assert answer.headers.get_all("X-Content-Type-Options") == ["nosniff"]
+    for name, value in SECURITY.items():
+        assert answer.headers.get_all(name) == [value]
     assert answer.headers.get_all("Cache-Control") == ["no-store"]
     assert answer.headers.get_all("Server") == ["nginx"], "no version"
     assert answer.headers.get_all("Content-Type") == ["application/json"]
@@ -118,7 +127,7 @@ def assert_error(answer, status, code):
     assert set(body) <= {"success", "error", "code", "details"}
     assert body["success"] is False and body["code"] == code
     assert isinstance(body["error"], str) and len(body["error"]) > 5
-    assert ("WWW-Authenticate" in answer.headers) == (status == 401)
+    assert ("WWW-Authenticate" in answer.headers) == (status in (401, 403))
     return body
 
 
@@ -379,10 +388,11 @@ def test_tokens_file_is_read_again_on_reload(own_service):
 
 # ---- without a token: 401 to everything ------------------------------------------
 
-EVERYWHERE = ["/", "/jobs", "/jobs/1", "/jobs?limit=1", "/jobs?wait=1", "/jobs/1?wait=60", "/none",
+EVERYWHERE = ["/dashboard", "/dashboard/", "/dashboard/none.js", "/dashboard/index.html",
+              "/dashboard/./main.js", "/index.html/", "/jobs", "/jobs/1", "/jobs?limit=1", "/jobs?wait=1", "/jobs/1?wait=60", "/none",
               "//jobs", "/jobs/", "/jobs/./1", "/job%73", "/jobs/%2e%2e", "/healthz/", "/healthzz",
               "/HEALTHZ", "//healthz", "/jobs/../healthz", "/%68ealthz", "/healthz%20",
-              "/metrics", "/openapi.json", "/webhooks", "/events", "/jobs/1/events",
+              "/openapi.json", "/webhooks", "/events", "/jobs/1/events",
               "/_jobq/401", "/_jobq/refuse", "/_jobq/wait", "/index.html", "/jobs.gif",
               "/jobs/1.jpg", "/jobs#healthz",
               "/.git/config", "/" + "x" * 8000, "http://localhost/jobs",
@@ -445,6 +455,69 @@ def test_health_needs_no_token(service, headers, path):
     assert_plain(answer)
 
 
+# ---- the dashboard ---------------------------------------------------------------
+
+DASHBOARD = ROOT / "nginx/dashboard"
+PARTS = {"/": "index.html"} | {f"/dashboard/{path.name}": path.name for path in DASHBOARD.iterdir()
+                               if path.name != "index.html"}
+KIND = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+
+
+@pytest.mark.parametrize("path,name", PARTS.items(), ids=PARTS.values())
+@pytest.mark.parametrize("headers", [[], ["Authorization: Bearer wrong"]], ids=["none", "wrong"])
+def test_the_dashboard_is_for_everybody(staged, path, name, headers):
+    text = (DASHBOARD / name).read_bytes()
+    answer = ask(staged, path=path, headers=headers)
+    assert answer.status == 200 and answer.body == text
+    assert answer.headers.get_all("Content-Type") == \
+        [f"{KIND[(DASHBOARD / name).suffix]}; charset=utf-8"]
+    assert answer.headers.get_all("X-Content-Type-Options") == ["nosniff"]
+    assert answer.headers.get_all("Cache-Control") == ["no-cache"]
+    assert answer.headers.get_all("Referrer-Policy") == ["no-referrer"]
+    assert "WWW-Authenticate" not in answer.headers
+    policy, = answer.headers.get_all("Content-Security-Policy")
+    assert ("script-src" in policy) == (path == "/")
+    head = ask(staged, "HEAD", path, headers=headers)
+    assert head.status == 200 and head.body == b"" and \
+        head.headers["Content-Length"] == str(len(text))
+    kept = ask(staged, path=path, headers=[*headers, f"If-None-Match: {answer.headers['ETag']}"])
+    assert kept.status == 304 and kept.headers.get_all("Cache-Control") == ["no-cache"]
+    assert len(ask(staged, path=path, headers=["Accept-Encoding: gzip"]).body) < len(text) * 0.6
+    assert staged.api.asked == staged.wait.asked == []
+
+
+@pytest.mark.parametrize("path", ["/", "/dashboard/main.js", "/dashboard/style.css"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
+def test_the_dashboard_is_only_read(service, path, method):
+    assert_refused(ask(service, method, path))
+    answer = ask(service, method, path, token=service.token)
+    assert_error(answer, 405, "method_not_allowed")
+    assert answer.headers.get_all("Allow") == ["GET, HEAD"]
+
+
+def test_the_dashboards_policy_is_strict(service):
+    policy = dict(part.split(" ", 1) for part in
+                  ask(service, path="/").headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == policy["base-uri"] == policy["form-action"] == \
+        policy["frame-ancestors"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+    assert not any("unsafe" in sources or "*" in sources for sources in policy.values())
+    assert policy["require-trusted-types-for"] == "'script'"
+
+
+def test_the_dashboard_brings_all_it_needs():
+    """Nothing comes from elsewhere, and nothing in it asks for what the policy forbids."""
+    page = (DASHBOARD / "index.html").read_text()
+    assert set(re.findall(r'(?:src|href)="(/[^"]+)"', page)) <= set(PARTS)
+    assert not re.search(r"\sstyle=|\son[a-z]+=|<script>|<style", page)
+    for name in PARTS.values():
+        text = (DASHBOARD / name).read_text()
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text)
+        assert set(re.findall(r'from "\./([^"]+)"', text)) <= set(PARTS.values())
+        foreign = re.findall(r"https?://[^\s'\"]+", text)
+        assert set(foreign) <= {"http://www.w3.org/2000/svg", "https://example.com/hook"}, name
+
+
 # ---- nginx's own errors ----------------------------------------------------------
 
 
@@ -488,12 +561,13 @@ def test_bad_chunks_are_400(service, chunk):
 
 
 @pytest.mark.parametrize("path", [
-    "/", "/none", "/job", "/jobss", "/jobs/", "//jobs", "/jobs//1", "/jobs/./1", "/./jobs",
+    "/none", "/dashboard", "/dashboard/", "/dashboard/index.html", "/dashboard/none.js",
+    "/dashboard/main.css", "/dashboard//main.js", "//", "/style.css", "/job", "/jobss", "/jobs/", "//jobs", "/jobs//1", "/jobs/./1", "/./jobs",
     "/jobs/../jobs", "/jobs/1/", "/jobs/1/.", "/jobs%2F1", "/jobs/%2e%2e", "/jobs/%2e%2e/jobs",
     "/job%73", "/jobs/1%20", "/jobs;x=1", "/jobs/1;x", "/jobs\\1", "/jobs/1:2",
     "/JOBS", "/jobs#x", "/jobs/\xe4", "/healthz/", "/healthz/x", "/healthz.json", "/jobs.json",
     "/%68ealthz", "/_jobq/400", "/_jobq/refuse", "/_jobq/wait", "/_jobq/wait?wait=1", "/index.html",
-    "/jobs.gif", "/none.jpg", "/openapi.jso", "http://localhost", "http://localhost/jobs/",
+    "/jobs.gif", "/none.jpg", "/openapi.jso", "http://localhost/jobs/",
 ])
 def test_what_is_nowhere_is_404(service, path):
     for method in ("GET", "POST", "DELETE"):
@@ -514,7 +588,8 @@ def test_trace_is_405(service, method, body):
 
 
 @pytest.mark.parametrize("path,allow", [
-    ("/jobs/1", "GET, HEAD, DELETE"), ("/healthz", "GET, HEAD"), ("/jobs/1/2", None), ("/x", None),
+    ("/jobs/1", "GET, HEAD, DELETE"), ("/healthz", "GET, HEAD"), ("/openapi.json", "GET, HEAD"),
+    ("/metrics", "GET, HEAD"), ("/jobs/1/2", None), ("/x", None),
 ])
 def test_trace_knows_the_routes(service, path, allow):
     answer = ask(service, "TRACE", path, token=service.token)
@@ -592,7 +667,8 @@ def test_errors_can_be_read_while_the_client_still_sends(service, data, status):
 
 # ---- nginx's own errors, as they are written -------------------------------------
 
-SITE = (ROOT / "nginx/jobq-server.conf.in").read_text()
+SITE = (ROOT / "nginx/jobq-answers.conf").read_text()
+ROUTES = (ROOT / "nginx/jobq-server.conf.in").read_text()
 PAGES = re.findall(r"^location (?:@|= /_)jobq[_/](\d+) \{\n(.*?)^\}", SITE, re.M | re.S)
 RETURNED = re.compile(r"\breturn (\d+)(?: '([^']*)')?;")
 
@@ -617,8 +693,8 @@ def test_every_error_has_its_page_and_every_page_its_error():
         for code in re.findall(r"(?<!=)\b\d+", codes):
             assert code not in used
             used[code] = re.search(r"\d+$", page)[0]
-    assert {"400", "401", "404", "405", "408", "413", "414", "429", "494", "500", "502", "503",
-            "504"} <= set(used)
+    assert {"400", "401", "403", "404", "405", "408", "413", "414", "429", "494", "500", "502",
+            "503", "504"} <= set(used)
     assert {status for status, _ in PAGES} == set(used.values())
     assert used["494"] == "431"
     slugs = [json.loads(RETURNED.findall(text)[-1][1])["code"] for _, text in PAGES]
@@ -627,6 +703,7 @@ def test_every_error_has_its_page_and_every_page_its_error():
 
 def test_no_location_drops_the_headers():
     """An add_header within a location takes all of the server's away."""
+    assert re.findall(r"^[ \t]*add_header", ROUTES, re.M) == []
     assert re.findall(r"^[ \t]+add_header", SITE, re.M) == []
     assert len(re.findall(r"^add_header .* always;$", SITE, re.M)) == \
         len(re.findall(r"\badd_header ", re.sub(r"#.*", "", SITE)))
@@ -743,6 +820,7 @@ def test_request_id_is_the_logs(staged):
     ("GET", "/jobs/1?xwait=5", "api"), ("GET", "/healthz", "api"),
     ("GET", "/healthz?wait=5", "api"), ("GET", "/events", "wait"),
     ("GET", "/jobs/1/events", "wait"), ("GET", "/jobs?limit=5&wait=5", "wait"),
+    ("GET", "/metrics", "wait"), ("POST", "/metrics", "api"),
     ("GET", "http://localhost/jobs/1?wait=5", "wait"),
 ])
 def test_slow_requests_have_a_pool_of_their_own(staged, method, path, pool):
@@ -757,7 +835,8 @@ def test_slow_requests_have_a_pool_of_their_own(staged, method, path, pool):
 
 @pytest.mark.parametrize("data", [
     compose(), compose("POST", body=b"{}"), compose(token="wrong"), compose("TRACE"),
-    compose(path="/jobs?wait=1"), compose(path="/events"), compose(path="/metrics"),
+    compose(path="/jobs?wait=1"), compose(path="/events"),
+    compose(path="/metrics", headers=["X-Forwarded-For: 192.0.2.1"]),
     compose(version="HTTP/1.0"), b"GET /jobs\r\n", b"GET /jobs/1?wait=60\r\n", b"GET /events\r\n",
     compose(headers=["Expect: 100-continue"], body=b"{}"),
 ], ids=lambda data: repr(data[:24]))
@@ -768,7 +847,7 @@ def test_nothing_refused_reaches_the_application(staged, data):
     assert staged.api.asked == staged.wait.asked == []
 
 
-@pytest.mark.parametrize("path", ["//jobs", "/job%73", "/jobs/./1", "/none", "/_jobq/wait"])
+@pytest.mark.parametrize("path", ["//jobs", "/job%73", "/jobs/./1", "/none", "/_jobq/wait", "/dashboard/x.js"])
 def test_nothing_that_is_nowhere_reaches_the_application(staged, path):
     assert_error(ask(staged, path=path, token=staged.token), 404, "not_found")
     assert staged.api.asked == staged.wait.asked == []
@@ -896,8 +975,8 @@ def test_refusals_have_a_limit_of_their_own(own_service):
 
 # ---- the access log --------------------------------------------------------------
 
-MEMBERS = ["time", "request_id", "client", "token", "request", "status", "bytes_in", "bytes_out",
-           "seconds", "upstream_seconds", "upstream_connect_seconds", "connection",
+MEMBERS = ["time", "request_id", "client", "token", "request", "job", "status", "bytes_in",
+           "bytes_out", "seconds", "upstream_seconds", "upstream_connect_seconds", "connection",
            "connection_requests"]
 
 
@@ -907,7 +986,8 @@ MEMBERS = ["time", "request_id", "client", "token", "request", "status", "bytes_
     ("DELETE", "/jobs/18446744073709551615", True, 404, "DELETE /jobs/18446744073709551615"),
     ("GET", "/openapi.json", False, 401, "GET /openapi.json"),
     ("PROPFIND", "/jobs/1/events", False, 401, "PROPFIND /jobs/1/events"),
-    ("TRACE", "/jobs", True, 405, "TRACE /jobs"), ("GET", "/", True, 404, "GET /"),
+    ("TRACE", "/jobs", True, 405, "TRACE /jobs"), ("GET", "/?token=secret", False, 200, "GET /"),
+    ("GET", "/dashboard/main.js", False, 200, "GET /dashboard/main.js"),
     ("GET", "/" + "x" * 9000, False, 414, "GET -"), ("DELETE", "//jobs", True, 404, "DELETE -"),
     ("GET", "/Jobs?x=1", True, 404, "GET -"), ("GET", "http://localhost/none", True, 404, "-"),
 ], ids=lambda value: str(value)[:20])
@@ -918,12 +998,28 @@ def test_log_is_one_object_a_line(service, method, path, known, status, request_
     line = logged(service, before, status=str(status), request=request_logged)
     assert list(line) == MEMBERS
     assert line["client"] == "127.0.0.1"
+    assert line["job"] == (re.findall(r"^/jobs/(\d+)", path) or [""])[0]
     assert line["token"] == ("ci" if known else "")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+\d\d:\d\d", line["time"])
     assert re.fullmatch(r"[0-9a-f]{32}", line["request_id"])
     assert float(line["seconds"]) >= 0 and int(line["bytes_out"]) > len(answer.body)
     asked = known and path.startswith("/jobs") and method != "TRACE"
     assert bool(line["upstream_seconds"]) == asked
+
+
+def test_log_tells_which_job_was_made(service):
+    before = len(log_lines(service))
+    body = b'{"type": "cache_warming", "parameters": {}}'
+    headers = ["Content-Type: application/json", "Idempotency-Key: logged"]
+    made = ask(service, "POST", token=service.token, body=body, headers=headers).json()["job_id"]
+    assert ask(service, "POST", token=service.token, body=body, headers=headers).json()[
+        "job_id"] == made
+    ask(service, "POST", token=service.token, body=b"{}", headers=headers)
+    ask(service, path=f"/jobs/{made}/events?x=1", version="HTTP/1.0")
+    wait_logged(service, before + 4)
+    # In any order: a worker may be late with what its client has long had.
+    assert sorted(json.loads(line)["job"] for line in log_lines(service)[before:]) == \
+        ["", made, made, made]
 
 
 @pytest.mark.parametrize("data", [
@@ -939,6 +1035,32 @@ def test_log_is_json_whatever_is_sent(service, data):
         assert s.recv(65536)
     wait_logged(service, before + 1)
     assert all(list(json.loads(line)) == MEMBERS for line in log_lines(service)[before:])
+
+
+def test_log_is_rotated(service, tmp_path):
+    """With packaging/logrotate, on the log and the nginx of this test."""
+    if not shutil.which("logrotate", path="/usr/sbin:/usr/bin"):
+        pytest.skip("logrotate is not installed")
+    log = service.state / "log/access.log"
+    text = (ROOT / "packaging/logrotate").read_text()
+    text = text.replace("/var/log/jobq/*.log", str(log)).replace(
+        "/run/nginx.pid", str(service.state / "tmp/nginx.pid"))
+    if os.getuid() != 0:
+        text = text.replace("create 0640 www-data adm", "create 0640")
+    (tmp_path / "conf").write_text(text)
+    (tmp_path / "conf").chmod(0o644)
+    log.parent.chmod(0o755)
+    ask(service, token=service.token, path="/jobs/424242")
+    wait_logged(service, 1)
+    subprocess.run(["/usr/sbin/logrotate", "-f", "-s", tmp_path / "state", tmp_path / "conf"],
+                   check=True, timeout=20)
+    assert b"/jobs/424242" in log.with_suffix(".log.1").read_bytes()
+
+    def fresh():
+        ask(service, token=service.token, path="/jobs/434343")
+        return any(b"/jobs/434343" in line for line in log_lines(service))
+    wait_until(fresh, 20, "a line in the new log")
+    assert log.stat().st_mode & 0o777 == 0o640
 
 
 def test_no_token_is_ever_logged(service):

@@ -106,6 +106,19 @@ def test_good_configuration(good, name, option):
     assert (done.returncode, done.stdout, done.stderr) == (0, "configuration ok\n", "")
 
 
+def test_sample_configuration_is_good(project, configured):
+    """As it ships, once there is a project, and with every line in force."""
+    sample = (ROOT / "packaging/jobq.conf").read_text()
+    whole = re.sub(r"^#(\w+ = )", r"\1", sample, flags=re.M)
+    assert whole.count("\n#") < sample.count("\n#") - 20
+    for text in (sample, whole):
+        config = configured(text)
+        done = program("jobqd", "-t", "-c", config, "-o", f"project={project}")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "configuration ok\n", "")
+    done = program("jobqd", "-t", "-c", configured(sample))
+    assert done.returncode == WRONG and "project is not set" in done.stderr
+
+
 @pytest.mark.parametrize("name", DAEMONS)
 def test_every_error_is_told_with_its_line(project, configured, name):
     config = configured(
@@ -325,6 +338,25 @@ def test_quickstart_with_a_token_of_ones_own(quick):
     assert service.token == token
     assert service.get("/jobs").status_code == 200
     assert (service.state / "token").stat().st_mode & 0o777 == 0o600
+
+
+def test_quickstart_keeps_tokens_that_were_added(quick, tmp_path):
+    """Until --token names another."""
+    words = ["-c", tmp_path / "state/etc/jobq.conf", "token"]
+    service = quick(state=tmp_path / "state")
+    own = service.token
+    done = program("jobqctl", *words, "add", "more")
+    assert done.returncode == 0, done.stderr
+    more = service.new_session(done.stdout.strip())
+    assert more.get(f"{service.base_url}/jobs", timeout=20).status_code == 200
+    service.stop()
+    service = quick(state=tmp_path / "state")
+    assert service.token == own and service.get("/jobs").status_code == 200
+    assert more.get(f"{service.base_url}/jobs", timeout=20).status_code == 200
+    service.stop()
+    service = quick("--token", "t" * 20, state=tmp_path / "state")
+    assert service.get("/jobs").status_code == 200
+    assert more.get(f"{service.base_url}/jobs", timeout=20).status_code == 401
 
 
 def test_second_quickstart_on_a_state_is_refused(quick):

@@ -94,7 +94,7 @@ static void await_store(struct jobq_table *table)
  */
 static int empty(struct jobq_table *table)
 {
-	const struct jobq_table_filter queued = {JOBQ_STATUS_QUEUED, -1};
+	const struct jobq_table_filter queued = {.status = JOBQ_STATUS_QUEUED, .type = -1};
 	struct jobq_job jobs[JOBQ_LIST_BITE];
 	uint64_t after = 0;
 	size_t n, cancelled = 0;

@@ -28,6 +28,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 	}
 	json_decref(parsed);
-	free(out.parameters);
+	jobq_submission_free(&out);
 	return 0;
 }

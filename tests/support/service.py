@@ -26,6 +26,7 @@ import requests
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("nginx", "jobq-api", "jobq-hook", "jobqd")  # what quickstart keeps running
 READY = 90  # seconds; sanitizers and a busy machine are slow
+PATIENCE = 3  # times as long as a quiet machine would ever need
 os.environ.setdefault("LSAN_OPTIONS", f"suppressions={ROOT}/tests/support/lsan.supp:"
                                       "print_suppressions=0")
 # Ignored in the background and under nohup; quickstart, a shell script, could not change it.
@@ -38,6 +39,7 @@ COMPLAINTS = ("ERROR: AddressSanitizer", "runtime error:", "LeakSanitizer", "Thr
 
 def wait_until(condition, timeout=20, what="the condition"):
     """Calls `condition` until it gives something true; returns that."""
+    timeout *= PATIENCE
     deadline = time.monotonic() + timeout
     pause = 0.005
     while True:

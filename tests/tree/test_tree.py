@@ -1,5 +1,6 @@
 """What holds for the source tree itself."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -28,7 +29,7 @@ MAY_KNOW = {
 }
 # Public headers that do not have the name of their room.
 HEADER_ROOM = {"paths": "job", "event": "job", "conf_options": "conf", "table_hooks": "table",
-               "table_feed": "table", "store_hooks": "store"}
+               "table_counters": "table", "table_feed": "table", "store_hooks": "store"}
 INCLUDE = re.compile(r'^#include "(?:jobq/(\w+)\.h|(\w+)/\w+\.h)"', re.M)
 
 
@@ -105,13 +106,130 @@ def test_every_unit_test_is_run():
     assert not wrong, wrong
 
 
+# Name and default.
+OPTIONS = re.findall(r'^\tX\([A-Z]+, (\w+), "([^"]*)"',
+                     (ROOT / "include/jobq/conf_options.h").read_text(), re.M)
+
+
 def test_readme_names_every_option():
     readme = (ROOT / "README.md").read_text()
-    options = re.findall(r"^\tX\([A-Z]+, (\w+),",
-                         (ROOT / "include/jobq/conf_options.h").read_text(), re.M)
-    assert len(options) > 10
-    missing = [option for option in options if f"`{option}`" not in readme]
+    assert len(OPTIONS) > 10
+    missing = [option for option, _ in OPTIONS if f"`{option}`" not in readme]
     assert not missing, missing
+
+
+def test_manual_names_every_option_with_its_default():
+    manual = (ROOT / "packaging/man/jobq.conf.5").read_text()
+    items = dict(re.findall(r"^\.It Ic (\w+) No =(.*?)(?=^\.It |^\.El)", manual, re.M | re.S))
+    assert set(items) == {option for option, _ in OPTIONS}
+    wrong = [option for option, default in OPTIONS
+             if default and not re.search(rf"[dD]efault(\s+\.\w+)?\s+{re.escape(default)}(?!\w)",
+                                          items[option])]
+    assert not wrong, wrong
+
+
+def test_manual_names_every_command():
+    manual = (ROOT / "packaging/man/jobqctl.1").read_text()
+    commands = re.findall(r'^\t\{"([\w-]+)", "([^"]*)", ', (ROOT / "src/ctl/main.c").read_text(), re.M)
+    assert len(commands) > 5
+    missing = [name for name, _ in commands if not re.search(rf"^\.It Cm {name}\b", manual, re.M)]
+    assert not missing, missing
+
+
+def test_every_program_has_a_manual():
+    programs = re.findall(r"^s?bin_PROGRAMS \+= (.*)$", (ROOT / "src/local.mk").read_text(), re.M)
+    pages = {path.stem for path in (ROOT / "packaging/man").iterdir()}
+    assert {name for line in programs for name in line.split()} < pages
+    listed = (ROOT / "packaging/local.mk").read_text()
+    assert all(f"%D%/man/{path.name}" in listed for path in (ROOT / "packaging/man").iterdir())
+
+
+def linted(*command, page):
+    """What a checker says of a page; it is not fatal that the machine lacks other pages."""
+    try:
+        done = subprocess.run([*command, ROOT / "packaging/man" / page], capture_output=True,
+                              text=True, env=dict(os.environ, MANWIDTH="80"))
+    except FileNotFoundError:
+        pytest.skip(f"{command[0]} is not installed")
+    said = done.stderr if command[0] == "man" else done.stdout
+    return [line for line in said.splitlines() if "referenced manual not found" not in line]
+
+
+@pytest.mark.parametrize("page", sorted(p.name for p in (ROOT / "packaging/man").iterdir()))
+def test_manuals_are_well_formed(page):
+    assert linted("mandoc", "-Tlint", page=page) == []
+    assert linted("man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z", page=page) == []
+
+
+def test_sample_configuration_names_every_option_with_its_default():
+    sample = (ROOT / "packaging/jobq.conf").read_text()
+    assert not re.search(r"^(?!#|$)", sample.rstrip("\n"), re.M), "every line is commented out"
+    values = dict(re.findall(r"^#(\w+) = (.*)$", sample, re.M))
+    assert set(values) == {option for option, _ in OPTIONS}
+    wrong = [option for option, default in OPTIONS if default and values[option] != default]
+    assert not wrong, wrong
+
+
+# ---- systemd's units --------------------------------------------------------------
+
+UNITS = ROOT / "packaging/systemd"
+SERVICES = ["jobq-api.service", "jobq-hook.service", "jobqd.service"]
+
+
+def directives(unit):
+    text = (UNITS / unit).read_text()
+    return dict(re.findall(r"^(\w+)=(.*)$", text, re.M))
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_services_are_supervised(unit):
+    said = directives(unit)
+    assert said["Type"] == "notify" and int(said["WatchdogSec"]) > 0
+    assert said["ExecReload"] == "+/bin/kill -HUP $MAINPID" and said["User"] == "jobq"
+    assert "CONFIG" in said["RestartPreventExitStatus"].split()
+    assert {"StartLimitBurst", "MemoryMax", "TasksMax", "LimitNOFILE"} <= set(said)
+    assert said["RemoveIPC"] == "no", "the job table outlives the service"
+    # It would remove the sockets, which are the socket units'.
+    assert said.get("RuntimeDirectory") != "jobq"
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_services_are_confined(unit):
+    """A small enough exposure, as systemd itself counts it."""
+    try:
+        done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager",
+                               UNITS / unit], capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("systemd-analyze is not installed")
+    score = re.search(r"Overall exposure level for \S+: (\d+\.\d)", done.stdout)
+    assert score, done.stdout + done.stderr
+    assert float(score[1]) <= 1.5
+
+
+def test_only_the_sender_has_a_network():
+    for unit in SERVICES:
+        said = directives(unit)
+        networked = unit == "jobq-hook.service"
+        assert ("AF_INET" in said["RestrictAddressFamilies"]) == networked
+        assert (said.get("PrivateNetwork") == "yes") != networked
+
+
+def test_stopping_is_given_more_time_than_draining():
+    seconds = int(re.fullmatch(r"(\d+)s", dict(OPTIONS)["drain_timeout"])[1])
+    writer = int(re.search(r"WRITER_GRACE (\d+)", (ROOT / "src/super/loop.c").read_text())[1])
+    assert int(directives("jobqd.service")["TimeoutStopSec"]) > seconds + writer / 1e6
+    grace = int(re.search(r"STOP_GRACE (\d+)", (ROOT / "src/api/prefork.c").read_text())[1])
+    assert int(directives("jobq-api.service")["TimeoutStopSec"]) > grace / 1e6
+
+
+def test_socket_units_are_where_the_configuration_says():
+    listens = [path for unit in sorted(UNITS.glob("*.socket"))
+               for path in re.findall(r"^Listen\w+=(.*)$", unit.read_text(), re.M)]
+    assert sorted(listens) == sorted(default for option, default in OPTIONS
+                                     if option.endswith("_socket"))
+    # Told apart by their order.
+    sockets = (UNITS / "jobq.socket").read_text()
+    assert sockets.index("api.sock") < sockets.index("wait.sock")
 
 
 def test_files_can_be_seen_whole():

@@ -1,32 +1,67 @@
 /* base: log lines, as another process reads them. */
 #include "config.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "jobq/base.h"
 
-/* What one call of jobq_log() writes to standard error. */
-static void captured(char *into, size_t room, enum jobq_log_level level, const char *text)
-{
-	int ends[2], saved = dup(STDERR_FILENO);
+/* Standard error becomes a pipe, or is what it was. */
+static int read_end, saved;
 
+static void redirect(void)
+{
+	int ends[2];
+
+	saved = dup(STDERR_FILENO);
 	assert_int_equal(pipe(ends), 0);
 	dup2(ends[1], STDERR_FILENO);
 	close(ends[1]);
-	jobq_log(level, "tested", "text=\"%s\" n=%d", text, 5);
+	read_end = ends[0];
+}
+
+static void restore(void)
+{
 	dup2(saved, STDERR_FILENO);
 	close(saved);
-	ssize_t len = read(ends[0], into, room - 1);
+	close(read_end);
+}
+
+/* What one call of jobq_log() writes to the pipe. */
+static void written(char *into, size_t room, enum jobq_log_level level, const char *text)
+{
+	jobq_log(level, "tested", "text=\"%s\" n=%d", text, 5);
+	fcntl(read_end, F_SETFL, O_NONBLOCK);
+	ssize_t len = read(read_end, into, room - 1);
 	into[len > 0 ? len : 0] = '\0';
-	close(ends[0]);
+}
+
+static void captured(char *into, size_t room, enum jobq_log_level level, const char *text)
+{
+	redirect();
+	written(into, room, level, text);
+	restore();
+}
+
+/* What systemd puts into $JOURNAL_STREAM for a file. */
+static void name_stream(int fd, unsigned more)
+{
+	struct stat st;
+	char text[64];
+
+	assert_int_equal(fstat(fd, &st), 0);
+	snprintf(text, sizeof(text), "%llu:%llu", (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino + more);
+	setenv("JOURNAL_STREAM", text, 1);
 }
 
 static void one_line_an_event(void **state)
@@ -58,10 +93,43 @@ static void journal_lines_carry_the_priority(void **state)
 {
 	char line[4096];
 	(void)state;
-	setenv("JOURNAL_STREAM", "8:1", 1);
+	redirect();
+	name_stream(STDERR_FILENO, 0);
 	jobq_log_open("prog", JOBQ_LOG_DEBUG);
-	captured(line, sizeof(line), JOBQ_LOG_DEBUG, "x");
+	written(line, sizeof(line), JOBQ_LOG_DEBUG, "x");
 	assert_string_equal(line, "<7>prog level=debug event=tested text=\"x\" n=5\n");
+	written(line, sizeof(line), JOBQ_LOG_INFO, "x");
+	assert_memory_equal(line, "<6>", 3);
+	written(line, sizeof(line), JOBQ_LOG_WARNING, "x");
+	assert_memory_equal(line, "<4>", 3);
+	written(line, sizeof(line), JOBQ_LOG_ERROR, "x");
+	assert_memory_equal(line, "<3>", 3);
+	restore();
+	unsetenv("JOURNAL_STREAM");
+}
+
+/* The variable stays when standard error is sent elsewhere, or was somebody else's. */
+static void other_streams_are_no_journal(void **state)
+{
+	const char *const senseless[] = {"", "8", "8:1", ":", "x:y"};
+	char line[4096];
+	(void)state;
+	redirect();
+	name_stream(STDERR_FILENO, 1);
+	jobq_log_open("prog", JOBQ_LOG_INFO);
+	written(line, sizeof(line), JOBQ_LOG_INFO, "x");
+	assert_non_null(strstr(line, "Z prog["));
+	name_stream(read_end, 0); /* a pipe's two ends are one inode: this is the journal */
+	jobq_log_open("prog", JOBQ_LOG_INFO);
+	written(line, sizeof(line), JOBQ_LOG_INFO, "x");
+	assert_memory_equal(line, "<6>", 3);
+	for (size_t i = 0; i < JOBQ_LENGTH(senseless); i++) {
+		setenv("JOURNAL_STREAM", senseless[i], 1);
+		jobq_log_open("prog", JOBQ_LOG_INFO);
+		written(line, sizeof(line), JOBQ_LOG_INFO, "x");
+		assert_non_null(strstr(line, "Z prog["));
+	}
+	restore();
 	unsetenv("JOURNAL_STREAM");
 }
 
@@ -71,6 +139,7 @@ int main(void)
 		cmocka_unit_test(one_line_an_event),
 		cmocka_unit_test(long_lines_are_cut_and_whole),
 		cmocka_unit_test(journal_lines_carry_the_priority),
+		cmocka_unit_test(other_streams_are_no_journal),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,7 +21,7 @@ static struct jobq_refusal why;
 
 static bool accepts(const char *body, size_t len)
 {
-	free(out.parameters);
+	jobq_submission_free(&out);
 	return jobq_job_rules(body, len, &allowed, &denied, &out, &why);
 }
 
@@ -184,7 +184,7 @@ static void entries_are_bounded(void **state)
 static int clear(void **state)
 {
 	(void)state;
-	free(out.parameters);
+	jobq_submission_free(&out);
 	return 0;
 }
 

@@ -112,6 +112,8 @@ static inline struct jobq_entry queued_job(uint64_t id)
 		.created = SOME_DAY + (int64_t)(id % 1000000),
 		.owner = text_of("ci"),
 		.parameters = text_of("{\"scene_paths\":[\"res://a.tscn\"]}"),
+		.priority = (int)(id % JOBQ_PRIORITIES) - JOBQ_PRIORITY_MAX,
+		.labels = text_of(id % 2 == 0 ? "{\"team\":\"art\"}" : ""),
 	};
 }
 
@@ -133,6 +135,7 @@ static inline struct jobq_entry completed_job(uint64_t id)
 	job.progress = 100;
 	job.completed = job.started + HOUR;
 	job.result = text_of("{\"scenes_loaded\":1}");
+	job.log = text_of(job.id % 3 == 0 ? "one\ntwo\n" : "");
 	return job;
 }
 
@@ -158,6 +161,9 @@ static inline const char *difference(const struct jobq_entry *a, const struct jo
 	       : !same_text(&a->parameters, &b->parameters) ? "parameters"
 	       : !same_text(&a->error, &b->error)	? "error"
 	       : !same_text(&a->result, &b->result)	? "result"
+	       : !same_text(&a->log, &b->log)		? "log"
+	       : !same_text(&a->labels, &b->labels)	? "labels"
+	       : a->priority != b->priority		? "priority"
 							: NULL;
 }
 

@@ -27,12 +27,17 @@ static int set_up_all(void **state)
 	return rc < 0 ? rc : super_outbox_load(&outbox, store, false);
 }
 
-static int tear_down_all(void **state)
+static void free_buffers(void)
 {
-	jobq_store_close(store);
 	jobq_buf_free(&outbox.message);
 	jobq_buf_free(&outbox.bytes);
 	jobq_buf_free(&outbox.data);
+}
+
+static int tear_down_all(void **state)
+{
+	jobq_store_close(store);
+	free_buffers();
 	jobq_buf_free(&bytes);
 	return tear_down(state);
 }
@@ -336,6 +341,7 @@ static void next_writer_goes_on(void **state)
 	assert_int_equal(next.count, 1);
 	assert_string_equal(next.hooks[0].webhook.secret, "secret");
 	assert_int_equal(shown_webhook(id).delivery_count, 1);
+	free_buffers();
 	outbox = next;
 	write_all();
 	assert_string_equal(story_of(id), "auth.failed");

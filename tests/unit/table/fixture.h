@@ -176,7 +176,7 @@ static inline struct jobq_job_claim claim(unsigned slot)
 
 static inline void finish(const struct jobq_job_claim *claim)
 {
-	assert_int_equal(jobq_table_finish(table, claim, RESULT, strlen(RESULT), NULL), 0);
+	assert_int_equal(jobq_table_finish(table, claim, RESULT, strlen(RESULT), NULL, NULL), 0);
 	assert_sound();
 }
 
@@ -207,7 +207,7 @@ static inline void assert_nothing_to_claim(unsigned slot)
 
 static inline bool listed(uint64_t id, enum jobq_job_status status)
 {
-	struct jobq_table_filter filter = {status, -1};
+	struct jobq_table_filter filter = {.status = status, .type = -1};
 	struct jobq_job jobs[JOBQ_LIST_BITE];
 	uint64_t after = id - 1;
 

@@ -210,7 +210,7 @@ static void end_is_shown_when_stored(void **state)
 	assert_still_runs(id);
 	assert_int_equal(real(id), JOBQ_STATUS_COMPLETED);
 	assert_int_equal(jobq_table_cancel(table, id), -EBUSY);
-	assert_int_equal(jobq_table_finish(table, &claimed, "1", 1, NULL), -ESTALE);
+	assert_int_equal(jobq_table_finish(table, &claimed, "1", 1, NULL, NULL), -ESTALE);
 	publish_end(id);
 	assert_int_equal(jobq_table_get(table, id, &job, &bytes, &error_len, &result_len), 0);
 	assert_int_equal(job.status, JOBQ_STATUS_COMPLETED);
@@ -226,7 +226,7 @@ static void failure_is_shown_when_stored(void **state)
 	uint64_t id = submit_stored("");
 	struct jobq_job_claim claimed = claim(0);
 	(void)state;
-	assert_int_equal(jobq_table_finish(table, &claimed, NULL, 0, "it broke"), 0);
+	assert_int_equal(jobq_table_finish(table, &claimed, NULL, 0, "it broke", NULL), 0);
 	assert_sound();
 	assert_still_runs(id);
 	publish_end(id);
@@ -460,7 +460,7 @@ static void workers_do_not_overrun_the_ring(void **state)
 		;
 	disturb_often(true); /* the claim that is to wait ends by a signal */
 	for (int i = 0; i < 5000 && jobq_table_claim(table, 0, &claimed) == 0; i++)
-		assert_int_equal(jobq_table_finish(table, &claimed, "1", 1, NULL), 0);
+		assert_int_equal(jobq_table_finish(table, &claimed, "1", 1, NULL, NULL), 0);
 	disturb_often(false);
 	assert_sound(); /* the ring names the last change of every job */
 	while (stats().durable < stats().changes)

@@ -148,7 +148,7 @@ static void export_gives_what_was_put(void **state)
 	assert_true(job.started >= job.created && job.completed == 0);
 
 	assert_int_equal(jobq_table_finish(table, &claimed, long_result, sizeof(long_result),
-					   "it broke"), 0);
+					   "it broke", NULL), 0);
 	assert_int_equal(jobq_table_export(table, id, &job, &bytes), 0);
 	assert_int_equal(job.status, JOBQ_STATUS_FAILED);
 	assert_int_equal(job.attempt, 2);
@@ -183,7 +183,7 @@ static void export_says_that_memory_ran_out(void **state)
 	uint64_t id = submit_stored("");
 	(void)state;
 	struct jobq_job_claim claimed = claim(0);
-	assert_int_equal(jobq_table_finish(table, &claimed, big, BYTES, NULL), 0);
+	assert_int_equal(jobq_table_finish(table, &claimed, big, BYTES, NULL, NULL), 0);
 	assert_int_equal(jobq_table_export(table, id, &job, &bytes), 0);
 	assert_int_equal(job.status, JOBQ_STATUS_FAILED);
 	assert_true(job.error.len > 10);
@@ -208,8 +208,8 @@ static void make_one_of_each(void)
 	for (unsigned slot = 0; slot < JOBQ_SLOTS; slot++)
 		claims[slot] = claim(slot);
 	assert_int_equal(jobq_table_finish(table, &claims[0], long_result, sizeof(long_result),
-					   NULL), 0); /* 1 is completed */
-	assert_int_equal(jobq_table_finish(table, &claims[1], "{}", 2, "failed"), 0); /* 2 failed */
+					   NULL, NULL), 0); /* 1 is completed */
+	assert_int_equal(jobq_table_finish(table, &claims[1], "{}", 2, "failed", NULL), 0); /* 2 failed */
 	assert_int_equal(jobq_table_progress(table, &claims[2], 60), 0); /* 3 runs */
 	assert_int_equal(jobq_table_cancel(table, 4), 0);
 	publish();

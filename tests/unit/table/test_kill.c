@@ -52,7 +52,7 @@ static void assert_sound(const char *operation, long steps)
 
 static int submit(const char *parameters, size_t len, uint64_t *id)
 {
-	struct jobq_table_submit entry = {JOBQ_TYPE_SCENE_PRELOAD, parameters, len, "ci", key};
+	struct jobq_table_submit entry = {JOBQ_TYPE_SCENE_PRELOAD, parameters, len, "ci", key, NULL, 0};
 	bool replayed;
 	return jobq_table_submit(table, &entry, id, &replayed);
 }
@@ -176,7 +176,7 @@ static void after_submit(void)
 			assert_memory_equal(out.data, long_parameters, out.len);
 		jobq_buf_free(&out);
 	}
-	assert_int_equal(jobq_table_finish(table, &claim, "1", 1, NULL), 0);
+	assert_int_equal(jobq_table_finish(table, &claim, "1", 1, NULL, NULL), 0);
 	publish();
 }
 
@@ -241,12 +241,12 @@ static void act_begin(void)
 
 static void act_finish(void)
 {
-	jobq_table_finish(table, &claim, RESULT, strlen(RESULT), NULL);
+	jobq_table_finish(table, &claim, RESULT, strlen(RESULT), NULL, NULL);
 }
 
 static void act_finish_long(void)
 {
-	jobq_table_finish(table, &claim, long_parameters, sizeof(long_parameters), NULL);
+	jobq_table_finish(table, &claim, long_parameters, sizeof(long_parameters), NULL, NULL);
 }
 
 /* Running, to be settled; or completed with all of its result. */

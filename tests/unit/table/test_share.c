@@ -48,7 +48,7 @@ static int tear_down(void **state)
 
 static void *submitter(void *unused)
 {
-	struct jobq_table_submit entry = {JOBQ_TYPE_CACHE_WARMING, "{}", 2, "ci", ""};
+	struct jobq_table_submit entry = {JOBQ_TYPE_CACHE_WARMING, "{}", 2, "ci", "", NULL, 0};
 	uint64_t id;
 	bool replayed;
 
@@ -70,7 +70,7 @@ static void *worker(void *slot)
 		atomic_fetch_add(&seen[claim.id], 1);
 		if (jobq_table_begin(table, &claim) < 0 ||
 		    jobq_table_progress(table, &claim, 30) < 0 ||
-		    jobq_table_finish(table, &claim, result, len, NULL) < 0)
+		    jobq_table_finish(table, &claim, result, len, NULL, NULL) < 0)
 			abort();
 		if (atomic_fetch_add(&done, 1) + 1 == SUBMITTERS * JOBS)
 			jobq_table_drain(table, true);
@@ -129,7 +129,7 @@ static void each_job_is_claimed_once(void **state)
 
 static uint64_t submit(void)
 {
-	struct jobq_table_submit entry = {JOBQ_TYPE_CACHE_WARMING, "{}", 2, "ci", ""};
+	struct jobq_table_submit entry = {JOBQ_TYPE_CACHE_WARMING, "{}", 2, "ci", "", NULL, 0};
 	uint64_t id;
 	bool replayed;
 	assert_int_equal(jobq_table_submit(table, &entry, &id, &replayed), 0);
@@ -162,7 +162,7 @@ static void waits_end_for_their_reasons(void **state)
 
 	pthread_create(&thread, NULL, waiter, &w);
 	assert_int_equal(jobq_table_claim(table, 0, &claim), 0);
-	assert_int_equal(jobq_table_finish(table, &claim, "1", 1, NULL), 0);
+	assert_int_equal(jobq_table_finish(table, &claim, "1", 1, NULL, NULL), 0);
 	pthread_join(thread, NULL);
 	assert_true(w.took < 30000000);
 
@@ -200,7 +200,7 @@ static void sleeping_slot_is_woken(void **state)
 		if (stats.jobs[JOBQ_STATUS_QUEUED] == 0)
 			break;
 		assert_int_equal(jobq_table_claim(table, 0, &claim), 0);
-		assert_int_equal(jobq_table_finish(table, &claim, "1", 1, NULL), 0);
+		assert_int_equal(jobq_table_finish(table, &claim, "1", 1, NULL, NULL), 0);
 	}
 	pid_t pid = fork();
 	if (pid == 0) {
@@ -209,7 +209,7 @@ static void sleeping_slot_is_woken(void **state)
 	}
 	assert_int_equal(jobq_table_claim(table, 0, &claim), 0);
 	waitpid(pid, NULL, 0);
-	assert_int_equal(jobq_table_finish(table, &claim, "1", 1, NULL), 0);
+	assert_int_equal(jobq_table_finish(table, &claim, "1", 1, NULL, NULL), 0);
 }
 
 int main(void)

@@ -136,7 +136,7 @@ static void result_comes_back_whole(void **state)
 		assert_int_equal(jobq_table_claim(table, 0, &claim), 0);
 		assert_int_equal(jobq_table_begin(table, &claim), 0);
 		assert_int_equal(jobq_table_finish(table, &claim, result, sizes[i],
-						   i % 2 ? "it broke" : NULL), 0);
+						   i % 2 ? "it broke" : NULL, NULL), 0);
 		assert_int_equal(jobq_table_get(table, id, &job, &bytes, &error_len, &result_len),
 				 0);
 		assert_int_equal(job.status, i % 2 ? JOBQ_STATUS_FAILED : JOBQ_STATUS_COMPLETED);
@@ -166,7 +166,7 @@ static void late_attempt_is_refused(void **state)
 	assert_true(requeued);
 	assert_int_equal(get(1).started, 0);
 	assert_int_equal(jobq_table_begin(table, &stale), -ESTALE);
-	assert_int_equal(jobq_table_finish(table, &stale, "1", 1, NULL), -ESTALE);
+	assert_int_equal(jobq_table_finish(table, &stale, "1", 1, NULL, NULL), -ESTALE);
 	assert_int_equal(jobq_table_claim(table, 1, &claim), 0);
 	assert_int_equal(claim.id, 1);
 	assert_int_equal(claim.attempt, 2);
@@ -240,9 +240,9 @@ static void progress_never_falls_nor_reaches_one(void **state)
 
 static void list_filters_and_goes_on(void **state)
 {
-	struct jobq_table_filter any = {JOBQ_STATUS_NONE, -1};
-	struct jobq_table_filter cancelled = {JOBQ_STATUS_CANCELLED, -1};
-	struct jobq_table_filter none = {JOBQ_STATUS_NONE, JOBQ_TYPE_CACHE_WARMING};
+	struct jobq_table_filter any = {.status = JOBQ_STATUS_NONE, .type = -1};
+	struct jobq_table_filter cancelled = {.status = JOBQ_STATUS_CANCELLED, .type = -1};
+	struct jobq_table_filter none = {.status = JOBQ_STATUS_NONE, .type = JOBQ_TYPE_CACHE_WARMING};
 	struct jobq_job jobs[JOBQ_LIST_BITE];
 	uint64_t after = 0, expected = 1;
 	size_t n;
@@ -299,7 +299,7 @@ static void old_jobs_expire_and_memory_returns(void **state)
 	for (id = 1; id <= 2000; id++)
 		assert_int_equal(jobq_table_cancel(table, id), 0);
 	assert_int_equal(jobq_table_claim(table, 0, &claim), 0);
-	assert_int_equal(jobq_table_finish(table, &claim, "{}", 2, NULL), 0);
+	assert_int_equal(jobq_table_finish(table, &claim, "{}", 2, NULL, NULL), 0);
 
 	int64_t day = INT64_C(86400) * 1000000;
 	assert_int_equal(jobq_table_expire(table, jobq_clock_wall()), 0);
@@ -333,12 +333,12 @@ static void full_is_an_answer(void **state)
 	assert_sound();
 	/* A result still finds room: some is kept for it. */
 	assert_int_equal(jobq_table_claim(table, 0, &claim), 0);
-	assert_int_equal(jobq_table_finish(table, &claim, big, MIB / 2, NULL), 0);
+	assert_int_equal(jobq_table_finish(table, &claim, big, MIB / 2, NULL, NULL), 0);
 	assert_int_equal(get(claim.id).status, JOBQ_STATUS_COMPLETED);
 	/* When even that is gone the job fails and says why. */
 	do {
 		assert_int_equal(jobq_table_claim(table, 0, &claim), 0);
-		assert_int_equal(jobq_table_finish(table, &claim, big, MIB, NULL), 0);
+		assert_int_equal(jobq_table_finish(table, &claim, big, MIB, NULL, NULL), 0);
 	} while (get(claim.id).status == JOBQ_STATUS_COMPLETED);
 	assert_int_equal(get(claim.id).status, JOBQ_STATUS_FAILED);
 	assert_sound();
@@ -349,7 +349,7 @@ static void full_is_an_answer(void **state)
 	assert_sound();
 	/* And goes back to the system in two steps. */
 	while (jobq_table_claim(table, 0, &claim) == 0) {
-		assert_int_equal(jobq_table_finish(table, &claim, "1", 1, NULL), 0);
+		assert_int_equal(jobq_table_finish(table, &claim, "1", 1, NULL, NULL), 0);
 		jobq_table_stats(table, &stats);
 		if (stats.jobs[JOBQ_STATUS_QUEUED] == 0)
 			break;
