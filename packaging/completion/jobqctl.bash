@@ -12,8 +12,8 @@ _jobqctl_command() {
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
 		-c | -o | --config | --option | --url | --token | --token-file | --ca | --project | \
-			--action | --mode | --scope | --idempotency-key | --status | --type | --limit | \
-			--interval | --secret-file)
+			--action | --mode | --idempotency-key | --status | --type | --limit | \
+			--interval | --secret-file | --scope | --expires | --overlap | --file | --reload)
 			((i++))
 			# `--option=value` is three words here.
 			[[ ${COMP_WORDS[i]-} != = ]] || ((i++))
@@ -33,7 +33,7 @@ _jobqctl_command() {
 _jobqctl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command verb
 	local commands='submit watch status list cancel result webhook top doctor scene show cache
-		check fsck backup remove-table'
+		check fsck backup remove-table token'
 	local service='--url --token --token-file --ca' local='-c --config -o --option'
 	local options='' words=''
 
@@ -43,8 +43,9 @@ _jobqctl() {
 		cur=''
 	fi
 	COMPREPLY=()
+	_jobqctl_command
 	case $prev in
-	-c | --config | --token-file | --ca | --secret-file)
+	-c | --config | --token-file | --ca | --secret-file | --file)
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
@@ -56,18 +57,21 @@ _jobqctl() {
 		;;
 	--action) words='load validate get_info' ;;
 	--mode) words='continue transactional' ;;
-	--scope) words='all stale' ;;
+	--scope)
+		words='all stale'
+		[ "$command" != token ] || words='read submit admin'
+		;;
 	--status) words='queued running completed failed cancelled' ;;
 	--type) words='batch_operations scene_preload cache_warming' ;;
 	--color) words='auto always never' ;;
-	-o | --option | --url | --token | --idempotency-key | --limit | --interval) return ;;
+	-o | --option | --url | --token | --idempotency-key | --limit | --interval | --expires | \
+		--overlap | --reload) return ;;
 	esac
 	if [ -n "$words" ]; then
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 		return
 	fi
 
-	_jobqctl_command
 	case $command in
 	'') options="$service $local --color" words=$commands ;;
 	submit)
@@ -96,6 +100,15 @@ _jobqctl() {
 		[ -n "$verb" ] || words=check
 		;;
 	show | cache | check | fsck | backup | remove-table) options=$local ;;
+	token)
+		case $verb in
+		'') words='add list revoke rotate' ;;
+		add) options='--scope --expires' ;;
+		list) options=--json ;;
+		rotate) options='--overlap --expires' ;;
+		esac
+		options="$options --file --reload --no-reload"
+		;;
 	*) return ;;
 	esac
 	case $cur in

@@ -92,8 +92,8 @@ static void look_at_token(struct ctl_doctor *doctor, struct ctl_client *client)
 		ctl_doctor_say(doctor, CTL_GOOD, "token", NULL, "it is accepted");
 	else if (answer.status == 401)
 		ctl_doctor_say(doctor, CTL_FAIL, "token",
-			       "add its SHA-256 to the service's file of tokens and reload nginx, or "
-			       "use another",
+			       "use another, or make one on the service's machine: jobqctl token add "
+			       "NAME",
 			       "it is not accepted");
 	else
 		ctl_doctor_say(doctor, CTL_FAIL, "token", "look at the logs of nginx and jobq-api",

@@ -907,8 +907,27 @@ def completions(*words):
     return done.stdout.split()
 
 
+def test_every_command_is_completed():
+    listed = program("jobqctl", "--help").stdout.partition("\nCommands")[2]
+    listed = re.findall(r"^  ([a-z-]+) ", listed, re.M)
+    assert set(COMMANDS) < set(listed)
+    assert sorted(completions("jobqctl", "")) == sorted(listed)
+
+
+def test_completion_of_the_token_command():
+    """Its help is its own."""
+    told = set(re.findall(r"^  (--[a-z-]+)", program("jobqctl", "token", "--help").stdout, re.M))
+    zsh = (ROOT / "packaging/completion/_jobqctl").read_text()
+    assert len(told) > 5 and all(f"'{option}" in zsh for option in told)
+    verbs = completions("jobqctl", "token", "")
+    assert verbs == ["add", "list", "revoke", "rotate"]
+    offered = {option for verb in verbs for option in completions("jobqctl", "token", verb, "--")}
+    assert told <= offered
+    assert completions("jobqctl", "token", "add", "--scope", "") == ["read", "submit", "admin"]
+    assert completions("jobqctl", "submit", "warm", "--scope", "") == ["all", "stale"]
+
+
 def test_completion_of_words():
-    assert sorted(completions("jobqctl", "")) == sorted(COMMANDS)
     assert completions("jobqctl", "--url", "http://x", "su") == ["submit"]
     assert completions("jobqctl", "list", "--status", "") == STATUSES
     assert completions("jobqctl", "list", "--status", "=", "f") == ["failed"]
