@@ -167,7 +167,7 @@ def test_a_running_job_stops_at_the_next_scene(service, kind, parameters):
     assert answer.status_code == 202 and "stop" in answer.json()["message"]
     end = service.wait_job(job)
     assert end["status"] == "failed" and end["error"] == "stopped on request before it was done"
-    rows = end["result"].get("operations") or end["result"]["scenes"]
+    rows = end["result"]["operations" if kind == "batch_operations" else "scenes"]
     assert len(rows) < len(parameters.get("operations") or parameters["scene_paths"])
     refused(service.post(f"/jobs/{job}/cancel", None), "not_cancellable")
 

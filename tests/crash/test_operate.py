@@ -76,7 +76,7 @@ def test_a_backup_can_be_gone_back_to(daemons, tmp_path):
     ("DELETE FROM jobs WHERE id = 2; UPDATE meta SET value = value - 1 WHERE name = 'jobs'",
      "job 2: table and store disagree: it is in the table only"),
     ("INSERT INTO jobs SELECT 900, type, status, progress, attempt, requeues, created, started, "
-     "completed, owner, key, parameters, error, result, sum FROM jobs WHERE id = 1; "
+     "completed, owner, key, parameters, error, result, sum, priority, labels, log FROM jobs WHERE id = 1; "
      "UPDATE meta SET value = value + 1 WHERE name = 'jobs'", None),
     ("UPDATE jobs SET result = '{}' WHERE id = 3", None),
     ("DELETE FROM jobs WHERE id = 2", None)])
