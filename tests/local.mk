@@ -197,7 +197,7 @@ EXTRA_DIST += \
 	%D%/run %D%/api %D%/crash %D%/fixtures %D%/fuzz/notice.dict %D%/fuzz/scene.dict %D%/fuzz/sse.dict \
 	%D%/fuzz/tokens.dict \
 	%D%/fuzz/webhook.dict %D%/scene/corpus.py %D%/scene/differential.py %D%/scene/grammar.py %D%/scene/tree_sitter.c \
-	%D%/support %D%/tree \
+	%D%/package %D%/support %D%/tree \
 	%D%/web/bridge.mjs %D%/web/browser.py %D%/web/conftest.py %D%/web/package-lock.json %D%/web/package.json \
 	%D%/web/test_dashboard.py
 CLEANFILES += $(EXTRA_PROGRAMS)
