@@ -2,20 +2,13 @@
 
 #include "ctl/jobs.h"
 
-static int cancel(struct ctl_client *client, const char *id, bool json)
+static int show(const char *id, const struct ctl_answer *answer, bool json)
 {
-	struct ctl_answer answer;
-	char path[64];
-	const struct ctl_ask ask = {.method = "DELETE", .path = path};
-
-	snprintf(path, sizeof(path), "/jobs/%s", id);
-	int status = ctl_client_ask(client, &ask, &answer);
-	if (status == CTL_OK && json)
-		ctl_answer_print(&answer);
-	else if (status == CTL_OK)
+	if (json)
+		ctl_answer_print(answer);
+	else
 		printf("job %s is cancelled\n", id);
-	ctl_answer_free(&answer);
-	return status;
+	return CTL_OK;
 }
 
 int ctl_cancel(int argc, char **argv)
@@ -37,5 +30,5 @@ int ctl_cancel(int argc, char **argv)
 	};
 
 	char **words = ctl_options(&syntax, argc, argv);
-	return ctl_jobs_each(words, cancel, json);
+	return ctl_jobs_each("DELETE", words, show, json);
 }

@@ -3,12 +3,28 @@
  */
 #include "config.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "ctl/jobs.h"
 
-int ctl_jobs_each(char *const *words, ctl_jobs_one one, bool json)
+static int ask(struct ctl_client *client, const char *method, const char *id, ctl_jobs_show show,
+	       bool json)
+{
+	struct ctl_answer answer;
+	char path[64];
+	const struct ctl_ask request = {.method = method, .path = path};
+
+	snprintf(path, sizeof(path), "/jobs/%s", id);
+	int status = ctl_client_ask(client, &request, &answer);
+	if (status == CTL_OK)
+		status = show(id, &answer, json);
+	ctl_answer_free(&answer);
+	return status;
+}
+
+int ctl_jobs_each(const char *method, char *const *words, ctl_jobs_show show, bool json)
 {
 	struct ctl_client client;
 	int worst = 0;
@@ -20,7 +36,7 @@ int ctl_jobs_each(char *const *words, ctl_jobs_one one, bool json)
 	int status = ctl_client_open(&client);
 	/* Who is not there will not be there for the next one either. */
 	for (; status == 0 && *words != NULL && worst != CTL_UNREACHABLE; words++) {
-		int each = one(&client, *words, json);
+		int each = ask(&client, method, *words, show, json);
 		worst = each > worst ? each : worst;
 	}
 	ctl_client_close(&client);

@@ -6,11 +6,11 @@
 
 #include "ctl/view.h"
 
-/* Does something about one job; returns the exit status. */
-typedef int (*ctl_jobs_one)(struct ctl_client *client, const char *id, bool json);
+/* Shows what the service answered, which was no error, about one job; returns the exit status. */
+typedef int (*ctl_jobs_show)(const char *id, const struct ctl_answer *answer, bool json);
 
-/* Does it for each of the ids; returns the worst status. */
-int ctl_jobs_each(char *const *ids, ctl_jobs_one one, bool json);
+/* Sends METHOD /jobs/ID for each of the ids and shows the answers; returns the worst status. */
+int ctl_jobs_each(const char *method, char *const *ids, ctl_jobs_show show, bool json);
 
 /* Adds a time of the API as people here read it; - when there is none. */
 void ctl_jobs_time(struct jobq_buf *out, const json_t *time);

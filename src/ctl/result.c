@@ -70,18 +70,9 @@ static int print_result(const char *id, const json_t *job, bool json)
 	return strcmp(status, "cancelled") == 0 ? CTL_CANCELLED : CTL_FAILED;
 }
 
-static int show(struct ctl_client *client, const char *id, bool json)
+static int show(const char *id, const struct ctl_answer *answer, bool json)
 {
-	struct ctl_answer answer;
-	char path[64];
-	const struct ctl_ask ask = {.method = "GET", .path = path};
-
-	snprintf(path, sizeof(path), "/jobs/%s", id);
-	int status = ctl_client_ask(client, &ask, &answer);
-	if (status == CTL_OK)
-		status = print_result(id, json_object_get(answer.json, "job"), json);
-	ctl_answer_free(&answer);
-	return status;
+	return print_result(id, json_object_get(answer->json, "job"), json);
 }
 
 int ctl_result(int argc, char **argv)
@@ -106,5 +97,5 @@ int ctl_result(int argc, char **argv)
 	};
 
 	char **words = ctl_options(&syntax, argc, argv);
-	return ctl_jobs_each(words, show, json);
+	return ctl_jobs_each("GET", words, show, json);
 }

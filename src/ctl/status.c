@@ -53,22 +53,16 @@ static int status_of(const json_t *job)
 						  : CTL_OK;
 }
 
-static int show(struct ctl_client *client, const char *id, bool json)
+static int show(const char *id, const struct ctl_answer *answer, bool json)
 {
-	struct ctl_answer answer;
-	char path[64];
-	const struct ctl_ask ask = {.method = "GET", .path = path};
+	const json_t *job = json_object_get(answer->json, "job");
 
-	snprintf(path, sizeof(path), "/jobs/%s", id);
-	int status = ctl_client_ask(client, &ask, &answer);
-	if (status == CTL_OK && json)
-		ctl_answer_print(&answer);
-	else if (status == CTL_OK)
-		print_job(json_object_get(answer.json, "job"));
-	if (status == CTL_OK)
-		status = status_of(json_object_get(answer.json, "job"));
-	ctl_answer_free(&answer);
-	return status;
+	(void)id;
+	if (json)
+		ctl_answer_print(answer);
+	else
+		print_job(job);
+	return status_of(job);
 }
 
 int ctl_status(int argc, char **argv)
@@ -91,5 +85,5 @@ int ctl_status(int argc, char **argv)
 	};
 
 	char **words = ctl_options(&syntax, argc, argv);
-	return ctl_jobs_each(words, show, json);
+	return ctl_jobs_each("GET", words, show, json);
 }
