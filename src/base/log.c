@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/journal.h"
 #include "jobq/base.h"
 
 #define LINE_MAX_BYTES 2048
@@ -16,6 +17,7 @@
 static const char *program = "jobq";
 static enum jobq_log_level least = JOBQ_LOG_INFO;
 static bool to_journal;
+static int journal = -1; /* where entries with fields go, when to_journal */
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 static const int priorities[] = {3, 4, 6, 7}; /* syslog(3) */
@@ -39,6 +41,8 @@ void jobq_log_open(const char *name, enum jobq_log_level level)
 	program = name;
 	least = level;
 	to_journal = is_journal();
+	if (to_journal && journal < 0)
+		journal = base_journal_open(JOURNAL_SOCKET);
 }
 
 static int start_line(char *line, size_t room, enum jobq_log_level level, const char *event)
@@ -79,6 +83,11 @@ void jobq_log(enum jobq_log_level level, const char *event, const char *fmt, ...
 	for (size_t i = fields; i < len; i++)
 		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
 			line[i] = '?';
+	if (to_journal && journal >= 0 &&
+	    base_journal_write(journal, priorities[level], program, event, line + 3, len - 3) == 0) {
+		errno = saved;
+		return;
+	}
 	line[len++] = '\n';
 	/* A log that cannot be written has nobody to be told of. */
 	ssize_t ignored = write(STDERR_FILENO, line, len);

@@ -8,11 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/journal.h"
 #include "jobq/base.h"
 
 /* Standard error becomes a pipe, or is what it was. */
@@ -64,6 +67,17 @@ static void name_stream(int fd, unsigned more)
 	setenv("JOURNAL_STREAM", text, 1);
 }
 
+/* Where there is a real journal it gets the entries, and standard error nothing. */
+static void skip_with_journal(void)
+{
+	int journal = base_journal_open(JOURNAL_SOCKET);
+
+	if (journal >= 0) {
+		close(journal);
+		skip();
+	}
+}
+
 static void one_line_an_event(void **state)
 {
 	char line[4096];
@@ -93,6 +107,7 @@ static void journal_lines_carry_the_priority(void **state)
 {
 	char line[4096];
 	(void)state;
+	skip_with_journal();
 	redirect();
 	name_stream(STDERR_FILENO, 0);
 	jobq_log_open("prog", JOBQ_LOG_DEBUG);
@@ -114,6 +129,7 @@ static void other_streams_are_no_journal(void **state)
 	const char *const senseless[] = {"", "8", "8:1", ":", "x:y"};
 	char line[4096];
 	(void)state;
+	skip_with_journal();
 	redirect();
 	name_stream(STDERR_FILENO, 1);
 	jobq_log_open("prog", JOBQ_LOG_INFO);
@@ -133,6 +149,59 @@ static void other_streams_are_no_journal(void **state)
 	unsetenv("JOURNAL_STREAM");
 }
 
+/* ---- fields ---------------------------------------------------------------- */
+
+/* What a journal would get of one line. */
+static void entry_of(char *into, size_t room, const char *line)
+{
+	char directory[] = "/tmp/jobq-journal-XXXXXX";
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	assert_non_null(mkdtemp(directory));
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", directory);
+	assert_int_equal(base_journal_open(address.sun_path), -1);
+	int listener = socket(AF_UNIX, SOCK_DGRAM, 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	int journal = base_journal_open(address.sun_path);
+	assert_true(journal >= 0);
+	assert_int_equal(base_journal_write(journal, 4, "prog", "tested", line, strlen(line)), 0);
+	ssize_t len = recv(listener, into, room - 1, MSG_DONTWAIT);
+	assert_true(len > 0);
+	into[len] = '\0';
+	close(listener);
+	assert_true(base_journal_write(journal, 4, "prog", "tested", line, strlen(line)) < 0);
+	close(journal);
+	unlink(address.sun_path);
+	rmdir(directory);
+}
+
+static void entries_have_fields(void **state)
+{
+	static const struct {
+		const char *line, *job;
+	} of[] = {
+		{"x job=12 slot=1", "12"},
+		{"x text=\"a job=5\" job=7", "7"},
+		{"x text=\"a\\\" job=5\" job=8", "8"},
+		{"x job=18446744073709551615", "18446744073709551615"},
+		{"x text=\"a job=5\"", NULL},
+		{"x job= slot=1", NULL},
+		{"x job=", NULL},
+		{"x myjob=4", NULL},
+		{"", NULL},
+	};
+	(void)state;
+	for (size_t i = 0; i < JOBQ_LENGTH(of); i++) {
+		char entry[4096], expected[4096];
+		entry_of(entry, sizeof(entry), of[i].line);
+		snprintf(expected, sizeof(expected),
+			 "PRIORITY=4\nSYSLOG_IDENTIFIER=prog\nJOBQ_EVENT=tested\n%s%s%sMESSAGE=%s\n",
+			 of[i].job != NULL ? "JOBQ_JOB=" : "", of[i].job != NULL ? of[i].job : "",
+			 of[i].job != NULL ? "\n" : "", of[i].line);
+		assert_string_equal(entry, expected);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -140,6 +209,7 @@ int main(void)
 		cmocka_unit_test(long_lines_are_cut_and_whole),
 		cmocka_unit_test(journal_lines_carry_the_priority),
 		cmocka_unit_test(other_streams_are_no_journal),
+		cmocka_unit_test(entries_have_fields),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
