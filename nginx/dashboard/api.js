@@ -84,6 +84,22 @@ export async function ask(method, path, options) {
   }
 }
 
+// Makes a job; its id. Every body has a key of its own until it has got through: sent
+// again after a failure of the network it is no second job.
+const keys = new Map();
+
+export async function makeJob(path, body) {
+  const text = `${path} ${JSON.stringify(body)}`;
+  if (!keys.has(text)) {
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    keys.set(text, Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(""));
+  }
+  const {job_id: id} = await ask("POST", path,
+    {body, headers: {"Idempotency-Key": keys.get(text)}});
+  keys.delete(text);
+  return id;
+}
+
 // Of a job only its times, which stand before its result, which may be long.
 export async function timesOf(id) {
   const response = await open("GET", `/jobs/${id}`);

@@ -82,6 +82,22 @@ setInterval(() => {
   }
 }, 1000);
 
+// ---- a job's state ---------------------------------------------------------------
+
+export const badge = (status) => h("span", {class: "badge", "data-status": status}, status);
+
+export function bar(label) {
+  const progress = h("progress", {max: 1, value: 0, "aria-label": label});
+  const text = h("span", {class: "percent", "aria-hidden": "true"});
+  return {box: h("span", {class: "bar"}, progress, text), set(job) {
+    if (progress.value !== job.progress) {
+      progress.value = job.progress;
+    }
+    progress.dataset.status = job.status;
+    setText(text, `${Math.round(job.progress * 100)}%`);
+  }};
+}
+
 // ---- notes ---------------------------------------------------------------------
 
 // Says something in a corner; screen readers say it aloud.

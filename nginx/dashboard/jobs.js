@@ -1,35 +1,15 @@
-// The page "Jobs": slots, the list, and a job's details.
+// The page "Jobs": slots, and the list.
 
-import {ask, timesOf} from "./api.js";
-import {$, action, confirm, count, duration, h, longList, note, now, plural, problem, setText,
-  time, words} from "./dom.js";
+import {cancel} from "./actions.js";
+import {timesOf} from "./api.js";
+import {$, action, badge, bar, count, duration, h, now, problem, setText, time,
+  words} from "./dom.js";
 import {sample} from "./history.js";
-import {changed, finished, forget, jobs, onChange, STATUSES, tell} from "./store.js";
+import {chooseLabel, isLabel, labelled, LABEL_RULE} from "./labels.js";
+import {changed, jobs, onChange, STATUSES} from "./store.js";
 
 const ROWS = 100;
 const SLOTS = 3;
-const percent = (job) => `${Math.round(job.progress * 100)}%`;
-
-// ---- small parts -------------------------------------------------------------------
-
-const badge = (status) => h("span", {class: "badge", "data-status": status}, status);
-
-function bar(label) {
-  const progress = h("progress", {max: 1, value: 0, "aria-label": label});
-  const text = h("span", {class: "percent", "aria-hidden": "true"});
-  return {box: h("span", {class: "bar"}, progress, text), set(job) {
-    if (progress.value !== job.progress) {
-      progress.value = job.progress;
-    }
-    progress.dataset.status = job.status;
-    setText(text, percent(job));
-  }};
-}
-
-export async function cancel(id) {
-  await ask("DELETE", `/jobs/${id}`);
-  note(`Job ${id} is cancelled`);
-}
 
 // ---- slots -------------------------------------------------------------------------
 
@@ -90,7 +70,7 @@ setInterval(showElapsed, 1000);
 
 // ---- filters -----------------------------------------------------------------------
 
-const filter = {status: "", type: ""};
+const filter = {status: "", type: "", label: ""};
 const chips = new Map();
 // null: at the newest; else the number of the first job shown.
 let anchor = null;
@@ -111,6 +91,33 @@ $("type-choice").addEventListener("change", (event) => {
   filter.type = event.target.value;
   anchor = null;
   changed();
+});
+
+// What is typed counts once it is a label; that it is none is said when it is left.
+function readLabel(done) {
+  const text = $("label-choice").value.trim();
+  const good = text === "" || isLabel(text);
+  if (good || done) {
+    problem($("label-problem"), good ? "" : `“${text}” is no label. ${LABEL_RULE}`);
+    $("label-choice").toggleAttribute("aria-invalid", false);
+  }
+  if (!good && done) {
+    $("label-choice").setAttribute("aria-invalid", "true");
+  }
+  if (good && text !== filter.label) {
+    filter.label = text;
+    anchor = null;
+    chooseLabel(text);
+  }
+}
+let typing;
+$("label-choice").addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(readLabel, 400, false);
+});
+$("label-choice").addEventListener("change", () => {
+  clearTimeout(typing);
+  readLabel(true);
 });
 $("filters").addEventListener("submit", (event) => event.preventDefault());
 
@@ -182,9 +189,10 @@ function showRows() {
   $("jobs-empty").hidden = !none;
   $("jobs").hidden = none;
   setText($("jobs-empty"), !jobs.loaded ? "Reading the list…"
-    : filter.status || filter.type ? "No job is like that." : "There are no jobs yet. Submit one?");
+    : !labelled().known ? `Looking for jobs with ${filter.label}…`
+    : filter.status || filter.type || filter.label ? "No job is like that." : "There are no jobs yet. Submit one?");
   setText($("jobs-range"), none ? "" : `${count(start + 1)} to ${count(start + shown.length)} of `
-    + `${count(shownList.length)}${jobs.cut ? "; the latest only" : ""}`);
+    + `${count(shownList.length)}${jobs.from > 0 ? "; the latest only" : ""}`);
   $("newer").hidden = $("newest").hidden = $("older").hidden = shownList.length <= ROWS;
   // Not `disabled`, which would take the focus away from who has just pressed it.
   $("newer").setAttribute("aria-disabled", start === 0);
@@ -195,6 +203,7 @@ function showRows() {
 function show() {
   const counts = Object.fromEntries(["", ...STATUSES].map((status) => [status, 0]));
   const running = [];
+  const {ids} = labelled();
   let queued = 0;
   shownList = [];
   const all = jobs.all();
@@ -205,7 +214,7 @@ function show() {
     } else if (job.status === "queued") {
       queued++;
     }
-    if (filter.type && job.type !== filter.type) {
+    if (filter.type && job.type !== filter.type || ids !== null && !ids.has(job.id)) {
       continue;
     }
     counts[""]++;
@@ -242,200 +251,5 @@ turning("newest", () => 0);
 turning("newer", () => start - ROWS);
 turning("older", () => start + ROWS);
 
-// ---- a job's details ---------------------------------------------------------------
-
-const dialog = $("job-dialog");
-let detail = null; // the id of the job shown
-let drawn = null; // what of it is on the page
-
-function facts(pairs) {
-  return h("dl", {}, ...pairs.filter(([, value]) => value !== null && value !== undefined)
-    .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
-}
-
-const spanned = (job) => job.started_at && job.completed_at
-  ? duration(job.completed_at - job.started_at) : null;
-
-// What went wrong with one scene, in sentences.
-function complaints(entry) {
-  const result = entry.result ?? {};
-  return [...entry.error ? [entry.error] : [], ...result.errors ?? []];
-}
-
-function sceneItem(entry) {
-  const wrong = entry.success ? [] : complaints(entry);
-  const warnings = entry.result?.warnings ?? [];
-  const info = entry.result?.scene_info ?? entry.result ?? {};
-  const about = [entry.action && words(entry.action),
-    info.root_type && `${info.root_name} (${info.root_type})`,
-    typeof info.node_count === "number" && plural(info.node_count, "node"),
-    typeof info.size === "number" && plural(info.size, "byte"),
-    Array.isArray(info.dependencies) && plural(info.dependencies.length, "dependency", "dependencies"),
-  ].filter(Boolean).join(", ");
-  return h("li", {class: entry.success ? "good" : "bad"},
-    h("span", {class: "path"}, entry.scene_path),
-    h("span", {class: "verdict"}, entry.success ? "ok" : "failed"),
-    about ? h("span", {class: "faint"}, about) : null,
-    ...wrong.map((text) => h("p", {class: "wrong"}, text)),
-    ...warnings.map((text) => h("p", {class: "faint"}, `warning: ${text}`)));
-}
-
-// A part that is only made when it is opened.
-function folded(summary, make) {
-  const box = h("details", {}, h("summary", {}, summary));
-  box.addEventListener("toggle", () => {
-    if (box.open && box.childElementCount === 1) {
-      box.append(make());
-    }
-  });
-  return box;
-}
-
-function resultOf(job) {
-  const result = job.result;
-  const entries = result.scenes ?? result.operations ?? [];
-  const failed = entries.filter((entry) => !entry.success);
-  const parts = [];
-  if (result.scenes) {
-    parts.push(facts([["Scenes loaded", `${count(result.scenes_loaded)} of ${count(result.total_scenes)}`]]));
-  } else if (result.operations) {
-    parts.push(facts([["Successful", count(result.successful)], ["Failed", count(result.failed)],
-      ["Of", count(result.total)], ["Mode", result.mode],
-      ["Rolled back", result.rollback ? "yes: what it had put into the cache was taken out" : null]]));
-  } else {
-    parts.push(facts([["Scenes warmed", result.scenes_warmed], ["Scenes failed", result.scenes_failed],
-      ["Files", result.files], ["Bytes", result.bytes], ["Took (ms)", result.duration_ms]]
-      .map(([name, value]) => [name, typeof value === "number" ? count(value) : null])));
-  }
-  if (failed.length > 0) {
-    parts.push(h("h3", {}, plural(failed.length, "scene failed", "scenes failed")),
-      longList(failed, sceneItem, {class: "scenes", "aria-label": "Scenes that failed"}));
-  }
-  if (entries.length > 0) {
-    parts.push(folded(`All ${plural(entries.length, result.scenes ? "scene" : "operation")}`,
-      () => longList(entries, sceneItem, {class: "scenes"})));
-  }
-  parts.push(folded("The result as JSON", () => {
-    const text = JSON.stringify(result, null, 1);
-    return h("pre", {tabindex: 0, role: "region", "aria-label": "The result as JSON"}, text.length > 60000
-      ? `${text.slice(0, 60000)}\n… all of it: GET /jobs/${job.id}` : text);
-  }));
-  return parts;
-}
-
-function drawDetail(job) {
-  setText($("job-heading"), `Job ${job.id}`);
-  if (drawn?.id === job.id && drawn.status === job.status) {
-    drawn.bar.set(job);
-    return;
-  }
-  const progress = bar("Progress");
-  progress.set(job);
-  drawn = {id: job.id, status: job.status, bar: progress};
-  const focused = $("job-body").contains(document.activeElement);
-  $("job-body").replaceChildren(
-    h("p", {class: "row", role: "status"}, badge(job.status), progress.box),
-    facts([["Type", words(job.type)], ["Created", time(job.created_at)],
-      ["Started", job.started_at ? time(job.started_at) : "not yet"],
-      ["Ended", job.completed_at ? time(job.completed_at) : "not yet"], ["Ran for", spanned(job)]]
-      .filter(([name, value]) => !(value === "not yet" && job.status === "cancelled" && name === "Started"))),
-    ...job.error ? [h("p", {class: "problem"}, job.error)] : [],
-    ...job.status === "queued" ? [action(h("button", {type: "button", class: "danger", id: "job-cancel"},
-      "Cancel this job"), async () => {
-      if (await confirm(`Cancel job ${job.id}?`, "It has not started, and never will.", "Cancel it")) {
-        await cancel(job.id);
-      }
-    })] : [],
-    ...job.result ? [h("h3", {}, "Result"), ...resultOf(job)] : []);
-  if (focused) {
-    $("job-heading").focus();
-  }
-}
-
-// What an event says of a job: the list gets its part, the details all.
-export function jobEvent(job) {
-  tell(job);
-  if (job.id === detail) {
-    drawDetail(job);
-  }
-}
-
-export async function readDetail() {
-  const id = detail;
-  if (id === null) {
-    return;
-  }
-  try {
-    const {job} = await ask("GET", `/jobs/${id}`);
-    if (id === detail) {
-      jobEvent(job);
-    }
-  } catch (error) {
-    if (id !== detail) {
-      return;
-    }
-    if (error.status === 404) {
-      forget(id);
-    }
-    drawn = null;
-    setText($("job-heading"), `Job ${id}`);
-    $("job-body").replaceChildren(h("p", {class: "problem", role: "alert"}, error.status === 404
-      ? "There is no such job, or not any more: finished ones are kept for a day." : error.message));
-  }
-}
-
-export function openDetail(id) {
-  if (detail === id) {
-    return;
-  }
-  detail = id;
-  drawn = null;
-  setText($("job-heading"), `Job ${id}`);
-  $("job-body").replaceChildren(h("p", {class: "faint"}, "Reading…"));
-  if (!dialog.open) {
-    dialog.showModal();
-  }
-  $("job-heading").focus();
-  readDetail();
-}
-
-export function closeDetail() {
-  detail = null;
-  if (dialog.open) {
-    dialog.close();
-  }
-}
-
-$("job-close").addEventListener("click", () => dialog.close());
-dialog.addEventListener("click", (event) => {
-  if (event.target === dialog) {
-    dialog.close(); // beside it
-  }
-});
-dialog.addEventListener("close", () => {
-  const id = detail;
-  detail = null;
-  $("job-body").replaceChildren();
-  if (id !== null) {
-    location.hash = "#/jobs";
-    rows.get(id)?.link.focus();
-  }
-});
-
-// ---- jobs submitted here: their end is said aloud -------------------------------------
-
-const ours = new Set();
-export const follow = (id) => ours.add(id);
-
-onChange(() => {
-  for (const id of ours) {
-    const job = jobs.get(id);
-    if (job && finished(job)) {
-      ours.delete(id);
-      note(`Job ${id} ${job.status === "cancelled" ? "is cancelled" : job.status === "failed"
-        ? "has failed" : "is completed"}`, job.status === "failed" ? "bad" : "good");
-    }
-  }
-});
-
+export const focusRow = (id) => rows.get(id)?.link.focus();
 export const sayListProblem = (text) => problem($("jobs-notice"), text);

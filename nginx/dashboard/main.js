@@ -1,9 +1,12 @@
 // Logging in and out, which page is shown, and how the service is.
 
 import {ask, dropToken, keepToken, looksLikeToken, onRefused, token} from "./api.js";
+import {closeDetail, jobEvent, openDetail, readDetail} from "./detail.js";
 import {$, now, problem, setText} from "./dom.js";
 import {draw, lookBack} from "./history.js";
-import {closeDetail, jobEvent, openDetail, readDetail, sayListProblem} from "./jobs.js";
+import {sayListProblem} from "./jobs.js";
+import {askAnew} from "./labels.js";
+import {lookAtQueue} from "./queue.js";
 import {changed, load} from "./store.js";
 import {Stream} from "./stream.js";
 import "./submit.js";
@@ -89,6 +92,7 @@ async function reload() {
       await load();
       loadedAt = now();
       sayListProblem("");
+      askAnew();
       lookBack();
       readDetail();
     } catch (error) {
@@ -122,8 +126,11 @@ const stream = new Stream("/events", {
       say("live", "Live", "What happens is shown as it happens");
       if (fresh || now() - loadedAt > RELOAD_EVERY) {
         reload();
-      } else if (interrupted && now() - interrupted > 30) {
-        lookBack();
+      } else {
+        readDetail();
+        if (interrupted && now() - interrupted > 30) {
+          lookBack();
+        }
       }
       interrupted = 0;
       look();
@@ -158,6 +165,7 @@ document.addEventListener("visibilitychange", () => {
 // ---- how the service is ----------------------------------------------------------------
 
 async function look() {
+  lookAtQueue();
   let text = "";
   try {
     await ask("GET", "/healthz", {as: null});

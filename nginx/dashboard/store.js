@@ -18,7 +18,7 @@ let clock = 0; // counts what events have told
 let asked = false;
 
 export const jobs = {
-  cut: false, // there are older ones, which are not here
+  from: 0, // of those up to this number only what waits or runs is here
   loaded: false,
   get: (id) => byId.get(id),
   all() {
@@ -106,7 +106,7 @@ async function endOf(from) {
   return high;
 }
 
-async function readPages(query, after, take, most = Infinity) {
+export async function readPages(query, after, take, most = Infinity) {
   for (let pages = 0; pages < most; pages++) {
     const page = await ask("GET", `/jobs?${query}limit=${PAGE}&after=${after}`);
     page.jobs.forEach(take);
@@ -131,24 +131,23 @@ export async function load() {
   // These few first: they are what one looks for.
   await readPages("status=running&", 0, take);
   let after = await readPages("", 0, take, 5);
-  let cut = false;
+  let from = 0;
   if (after !== null) {
     const start = await endOf(after) - MOST;
     if (start > after) {
-      cut = true;
-      after = start;
+      from = after = start;
       await readPages("status=queued&", 0, take, 10);
     }
     await readPages("", after, take);
   }
   for (const job of ascending) {
-    const left = cut && job.number <= after && finished(job);
+    const left = job.number <= from && finished(job);
     if ((!seen.has(job.id) || left) && job.stamp <= began) {
       byId.delete(job.id);
     }
   }
   ascending = ascending.filter((job) => byId.has(job.id));
-  jobs.cut = cut;
+  jobs.from = from;
   jobs.loaded = true;
   changed();
 }

@@ -1,8 +1,9 @@
 // The page "Submit".
 
-import {ask} from "./api.js";
+import {follow} from "./actions.js";
+import {makeJob} from "./api.js";
 import {$, action, count, h, plural, problem, setText} from "./dom.js";
-import {follow} from "./jobs.js";
+import {isLabel, LABEL_RULE} from "./labels.js";
 
 const MOST = 10000;
 const ACTIONS = ["load", "validate", "get_info"];
@@ -51,6 +52,22 @@ function parameters() {
   }
 }
 
+// What stands in the field, as an object; throws a sentence.
+function labels() {
+  const found = {};
+  for (const text of $("labels").value.split(/[\s,]+/).filter(Boolean)) {
+    if (!isLabel(text)) {
+      throw new Error(`“${text}” is no label. ${LABEL_RULE}`);
+    }
+    const [name, value] = text.split("=");
+    if (Object.hasOwn(found, name)) {
+      throw new Error(`The label ${name} is given twice.`);
+    }
+    found[name] = value;
+  }
+  return found;
+}
+
 // The sentence, and the line that it is about.
 function explain(error) {
   const at = /^\/parameters\/(?:scene_paths|operations)\/(\d+)/.exec(error.details?.pointer ?? "");
@@ -58,39 +75,50 @@ function explain(error) {
   return line ? `Line ${line.number}, ${line.text}: ${error.message}` : error.message;
 }
 
-// One key for one body: sent again after a failure of the network it is no second job.
-let sent = {};
-function keyFor(text) {
-  if (sent.text !== text) {
-    const bytes = crypto.getRandomValues(new Uint8Array(16));
-    sent = {text, key: Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")};
+// The field that a refusal is about, if it is about one.
+function fieldOf(error) {
+  const pointer = error.details?.pointer ?? "";
+  return pointer.startsWith("/priority") ? $("priority") : pointer.startsWith("/labels") ? $("labels")
+    : pointer.startsWith("/parameters") && kind() !== "cache_warming" ? $("paths") : null;
+}
+
+// The body, or null if the page itself can say what is wrong.
+function read() {
+  const refuse = (sentence, input) => {
+    problem($("submit-error"), sentence, input);
+    return null;
+  };
+  if (kind() !== "cache_warming" && lines().length === 0) {
+    return refuse("Which scenes? Name at least one.", $("paths"));
   }
-  return sent.key;
+  if (kind() !== "cache_warming" && lines().length > MOST) {
+    return refuse(`These are ${count(lines().length)}: a job takes ${count(MOST)} at most.`, $("paths"));
+  }
+  const priority = $("priority").valueAsNumber;
+  if (!Number.isInteger(priority) || Math.abs(priority) > 10) {
+    return refuse("The priority is a whole number from -10 to 10.", $("priority"));
+  }
+  try {
+    return {type: kind(), parameters: parameters(), priority, labels: labels()};
+  } catch (error) {
+    return refuse(error.message, $("labels"));
+  }
 }
 
 form.addEventListener("submit", (event) => event.preventDefault());
 action($("submit-button"), async () => {
-  const paths = kind() === "cache_warming" ? null : $("paths");
   problem($("submit-error"), "");
-  $("paths").removeAttribute("aria-invalid");
+  form.querySelectorAll("[aria-invalid]").forEach((input) => input.removeAttribute("aria-invalid"));
   $("submitted").replaceChildren();
-  if (paths && lines().length === 0) {
-    problem($("submit-error"), "Which scenes? Name at least one.", paths);
+  const body = read();
+  if (body === null) {
     return;
   }
-  if (paths && lines().length > MOST) {
-    problem($("submit-error"), `These are ${count(lines().length)}: a job takes ${count(MOST)} at most.`,
-      paths);
-    return;
-  }
-  const body = {type: kind(), parameters: parameters()};
   try {
-    const {job_id: id} = await ask("POST", "/jobs",
-      {body, headers: {"Idempotency-Key": keyFor(JSON.stringify(body))}});
-    sent = {};
+    const id = await makeJob("/jobs", body);
     follow(id);
     $("submitted").replaceChildren("Queued as ", h("a", {href: `#/jobs/${id}`}, `job ${id}`), ".");
   } catch (error) {
-    problem($("submit-error"), explain(error), paths);
+    problem($("submit-error"), explain(error), fieldOf(error));
   }
 });

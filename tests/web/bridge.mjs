@@ -17,6 +17,7 @@ const browser = await chromium.launch({executablePath, args: ["--disable-dev-shm
 const lib = {
   axe: readFileSync(require.resolve("axe-core/axe.min.js"), "utf8"),
   said: [], // what the pages' consoles got, and errors
+  elsewhere: [], // requests to others than the service
   // A page of its own, which shares nothing with another one.
   async open({url, width = 1200, height = 900, scheme = "light"}) {
     const context = await browser.newContext({viewport: {width, height}, colorScheme: scheme,
@@ -30,6 +31,12 @@ const lib = {
     page.on("console", (message) => {
       if (["error", "warning"].includes(message.type())) {
         lib.said.push(`${message.text()} ${message.location().url}`);
+      }
+    });
+    context.on("request", (request) => {
+      const asked = new URL(request.url());
+      if (asked.origin !== new URL(url).origin && asked.protocol !== "data:") {
+        lib.elsewhere.push(request.url());
       }
     });
     page.on("pageerror", (error) => lib.said.push(`thrown: ${error.stack}`));
@@ -79,6 +86,7 @@ for await (const line of createInterface({input: process.stdin})) {
     if (run === "open") {
       await open.context?.close();
       lib.said = [];
+      lib.elsewhere = [];
       open = await lib.open(args);
       answer = {value: null};
     } else {

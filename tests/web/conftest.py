@@ -6,6 +6,7 @@ the directory that JOBQ_WEB names; without npm's registry the status is 77.
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,8 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 
 from browser import Browser  # noqa: E402
-from service import ROOT, Service  # noqa: E402
+from service import ROOT, Service, wait_until  # noqa: E402
+from steps import slow_job  # noqa: E402
 
 # Errors that are the point of a test: what the browser says of a refused request.
 EXPECTED = ("Failed to load resource", "net::ERR_")
@@ -69,8 +71,10 @@ def driven(modules, chromium):
 
 @pytest.fixture
 def browser(driven):
-    """The browser. What its console gets is no less a failure than what one sees."""
+    """The browser. What its console gets is no less a failure than what one sees, and so
+    is a request to anybody but the service."""
     yield driven
+    assert driven.run("return lib.elsewhere") == []
     wrong = [line for line in driven.said() if not any(
         word in line for word in (*EXPECTED, *driven.expected))]
     assert not wrong, "\n".join(wrong)
@@ -107,3 +111,31 @@ def service(project):
 def own_service(project):
     with start(project) as running:
         yield running
+
+
+@pytest.fixture
+def busy(service):
+    """Three jobs that keep the slots busy: what comes next stays queued. They go with the
+    worker that does them."""
+    running = [slow_job(service) for _ in range(3)]
+    wait_until(lambda: all(service.job(one)["status"] == "running" for one in running), 30,
+               "three running jobs")
+    yield running
+    for status in ("queued", "running"):
+        for job in service.get(f"/jobs?status={status}&limit=1000").json()["jobs"]:
+            service.delete(f"/jobs/{job['id']}")
+    for worker in service.workers():
+        os.kill(worker, signal.SIGKILL)
+    for one in running:
+        service.wait_job(one)
+    service.wait_workers()
+
+
+@pytest.fixture
+def paused(service):
+    """The shared service, whose queue stands still for the time of the test."""
+    assert service.post("/queue/pause", None).status_code == 200
+    yield service
+    for job in service.get("/jobs?status=queued&limit=1000").json()["jobs"]:
+        service.delete(f"/jobs/{job['id']}")
+    assert service.post("/queue/resume", None).status_code == 200

@@ -4,49 +4,14 @@ import json
 import os
 import re
 import signal
-import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import start
 from receiver import Receiver, answer
-from service import freeze, thaw, wait_until
+from service import ROOT, freeze, thaw, wait_until
+from steps import operations, quick_job, row
 
 PAGES = ["#/jobs", "#/submit", "#/webhooks"]
-
-
-def operations(scene, count, act="validate"):
-    return {"operations": [{"action": act, "scene_path": scene}] * count}
-
-
-def slow_job(service, count=10000):
-    return service.submit("batch_operations", operations("res://slow.tscn", count))
-
-
-def quick_job(service, *paths):
-    return service.submit("scene_preload", {"scene_paths": list(paths or ["res://vr_main.tscn"])})
-
-
-@pytest.fixture
-def busy(service):
-    """Three jobs that keep the slots busy: what comes next stays queued. They go with the
-    worker that does them."""
-    running = [slow_job(service) for _ in range(3)]
-    wait_until(lambda: all(service.job(one)["status"] == "running" for one in running), 30,
-               "three running jobs")
-    yield running
-    for status in ("queued", "running"):
-        for job in service.get(f"/jobs?status={status}&limit=1000").json()["jobs"]:
-            service.delete(f"/jobs/{job['id']}")
-    for worker in service.workers():
-        os.kill(worker, signal.SIGKILL)
-    for one in running:
-        service.wait_job(one)
-    service.wait_workers()
-
-
-def row(job_id):
-    return f'#job-rows tr:has(a[href="#/jobs/{job_id}"])'
 
 
 # ---- in and out --------------------------------------------------------------------
@@ -77,12 +42,13 @@ def test_the_token_is_kept_for_the_session_only(service, browser):
     assert service.token not in browser.run("return page.content()")
     browser.run("await page.reload()")
     browser.wait_live()
-    # Another tab asks for itself.
-    assert browser.run("""const other = await context.newPage();
-                          await other.goto(args.url);
-                          const asks = await other.isVisible("#token");
-                          await other.close();
-                          return asks;""", url=service.base_url)
+    # Another tab asks for itself, and so does what begins anew.
+    for made in ("context", "await browser.newContext()"):
+        assert browser.run(f"""const other = await ({made}).newPage();
+                               await other.goto(args.url);
+                               const asks = await other.isVisible("#token");
+                               await other.close();
+                               return asks;""", url=service.base_url)
     browser.go("#/jobs/1")
     browser.evaluate("document.getElementById('job-dialog').close()")
     browser.click("#logout")
@@ -96,8 +62,7 @@ def test_a_token_that_is_taken_away_leads_out(project, browser):
         browser.log_in(service)
         (service.state / "etc/tokens.json").write_text("{}")
         os.kill(service.pid("nginx"), signal.SIGHUP)
-        browser.go("#/webhooks")
-        # nginx's old workers know the token until they have ended.
+        # Nothing is done on the page; and the stream stays with a worker that knows the token.
         browser.has_text("#login-error", "no longer accepts", timeout=60)
         assert browser.evaluate("sessionStorage.length") == 0
 
@@ -303,6 +268,13 @@ def test_filters(service, browser, busy):
     browser.wait(f"document.querySelectorAll('#job-rows tr').length === {min(len(listed), 100)}")
 
 
+def test_the_statuses_are_those_of_the_api(service, browser):
+    described = json.loads((ROOT / "nginx/openapi.json").read_text())
+    browser.log_in(service)
+    assert browser.evaluate("[...document.querySelectorAll('[name=status]')].map((one) => one.value)") == \
+        ["", *described["components"]["schemas"]["JobStatus"]["enum"]]
+
+
 def test_what_scenes_are_called_is_no_markup(service, browser):
     path = "res://<img src=x onerror=alert(1)>.tscn"
     job_id = quick_job(service, path)
@@ -378,17 +350,20 @@ def see_reconnecting(browser):
     })()""")
 
 
-def test_killed_while_open(own_service, browser):
-    """jobq-api and jobqd are killed: the page says so, comes back, and misses nothing."""
+@pytest.mark.parametrize("names, number", [
+    (("jobq-api", "jobqd"), signal.SIGKILL), (("jobq-api",), signal.SIGTERM),
+    (("nginx",), signal.SIGTERM)], ids=["both killed", "jobq-api restarted", "nginx restarted"])
+def test_restarted_while_open(own_service, browser, names, number):
+    """The page says so, comes back, and misses nothing."""
     service = own_service
     before = quick_job(service)
     service.wait_job(before)
     browser.log_in(service)
     browser.has_text(f"{row(before)} .badge", "completed")
     see_reconnecting(browser)
-    service.kill("jobq-api")
-    service.kill("jobqd")
+    killed = {name: service.kill(name, number) for name in names}
     browser.wait("window.pills.includes('Reconnecting…')")
+    wait_until(lambda: all(service.pid(name) != pid for name, pid in killed.items()), 30, "new ones")
     service.wait_healthy()
     after = quick_job(service)
     browser.has_text(f"{row(after)} .badge", "completed")
@@ -451,96 +426,6 @@ def test_no_supervisor_is_said(own_service, browser):
         thaw(quickstart)
     service.wait_healthy()
     browser.wait("document.getElementById('health').hidden")
-
-
-# ---- many ---------------------------------------------------------------------------
-
-
-def submit_many(service, count):
-    body = json.dumps({"type": "batch_operations",
-                       "parameters": operations("res://vr_main.tscn", 1, "get_info")}).encode()
-    head = (f"POST /jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {service.token}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n")
-    each = 100
-
-    def some(_):
-        got = service.raw((f"{head}\r\n".encode() + body) * (each - 1) +
-                          f"{head}Connection: close\r\n\r\n".encode() + body, timeout=60)
-        assert got.count(b"HTTP/1.1 202 ") == each
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(some, range(count // each)))
-
-
-# The main thread's own time: what others take of a busy machine is no fault of the page.
-LONGEST_TASK = """
-    const trace = JSON.parse(await browser.stopTracing());
-    const main = new Set(trace.traceEvents.filter((event) => event.name === "thread_name" &&
-        event.args.name === "CrRendererMain").map((event) => `${event.pid} ${event.tid}`));
-    const tasks = trace.traceEvents.filter((event) => main.has(`${event.pid} ${event.tid}`) &&
-        event.ph === "X" && event.tdur !== undefined);
-    return [tasks.length, Math.max(0, ...tasks.map((event) => event.tdur)) / 1000,
-            Math.max(0, ...tasks.map((event) => event.dur)) / 1000];
-"""
-
-
-def test_five_thousand_jobs_without_a_hitch(project, browser):
-    with start(project, options=["durability = fast"]) as service:
-        submit_many(service, 3000)
-        browser.open(service.base_url)
-        browser.run("""await browser.startTracing(page, {categories: ["toplevel", "devtools.timeline",
-                           "disabled-by-default-devtools.timeline"]});""")
-        browser.fill("#token", service.token)
-        browser.press("Enter")
-        browser.wait_live()
-        browser.has_text("#jobs-range", "of 3,000")
-        # Two thousand more while it is looked at.
-        submit_many(service, 2000)
-        browser.has_text("#jobs-range", "1 to 100 of 5,000")
-        browser.wait("document.querySelector('label.chip:has(input[value=completed])').innerText === "
-                     "'completed 5,000'", timeout=120)
-        assert browser.count("#job-rows tr") == 100
-        # All the way down, by the wheel, and through some of its parts.
-        browser.run("""await page.mouse.move(600, 600);
-                       for (let i = 0; i < 40; i++) { await page.mouse.wheel(0, 200); }""")
-        browser.wait("scrollY > 2000")
-        for last in (200, 300, 400):
-            browser.click("#older")
-            browser.has_text("#jobs-range", f"{last - 99} to {last} of 5,000")
-        assert browser.evaluate("document.querySelector('#job-rows tr a').textContent") == "4700"
-        browser.click("#newer")
-        browser.has_text("#jobs-range", "201 to 300 of 5,000")
-        # A part stays where it is when others come.
-        service.wait_job(quick_job(service))
-        browser.has_text("#jobs-range", "202 to 301 of 5,001")
-        assert browser.evaluate("document.querySelector('#job-rows tr a').textContent") == "4800"
-        browser.click("#newest")
-        browser.click("label.chip:has(input[value=queued])")
-        browser.has_text("#jobs-empty", "No job is like that.")
-        browser.choose("#type-choice", "scene_preload")
-        browser.click("label.chip:has(input[value=''])")
-        browser.wait("document.querySelectorAll('#job-rows tr').length === 1")
-        seen, own, wall = browser.run(LONGEST_TASK)
-    print(f"{seen} tasks, the longest {own:.0f} ms of its own, {wall:.0f} ms on the clock")
-    assert seen > 100
-    assert own < 200
-
-
-def test_the_hour_before_is_worked_out(project, browser):
-    """The plot has at once what happened before the page was opened."""
-    with start(project) as service:
-        service.post("/queue/pause", None)
-        for _ in range(43):
-            quick_job(service)
-        # Times are whole seconds: they have to wait for some.
-        wait_until(lambda: time.time() - service.job("43")["created_at"] > 4)
-        service.post("/queue/resume", None)
-        service.wait_job("43")
-        last = service.job("43")
-        assert last["started_at"] - last["created_at"] > 1
-        browser.log_in(service)
-        browser.wait("/at most (3|4)\\d$/.test(document.getElementById('depth-summary').textContent)")
-        assert browser.evaluate("document.querySelector('#depth svg').getAttribute('aria-label')") \
-            .endswith("now 0")
 
 
 # ---- for everybody --------------------------------------------------------------------
