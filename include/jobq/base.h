@@ -83,6 +83,9 @@ void jobq_buf_addjson(struct jobq_buf *buf, const char *text, size_t len);
  */
 bool jobq_text_u64(const char *text, size_t len, uint64_t max, uint64_t *out);
 
+/* Writes words, one at least, as a sentence has them: `a, b or c`. What finds no room is cut. */
+void jobq_text_choice(char *into, size_t room, const char *const words[], size_t count);
+
 /* ---- networks -------------------------------------------------------------- */
 
 /* A network of either family; IPv4 as mapped into IPv6 (RFC 4291 section 2.5.5.2). */

@@ -24,18 +24,28 @@
 #define JOBQ_LABELS_BYTES 4096      /* of them as JSON text: more than all can take */
 #define JOBQ_LOG_MAX 65536          /* bytes of a job's log */
 
-/* X(NAME, wire name): the numbers are part of the table's layout. */
+/*
+ * The types of jobs: X(NAME, wire name, its parameters, if any). A worker does a job by
+ * slot_<wire name>(), in a file of src/slot. Each parameter is one of
+ *   SCENE_PATHS("name")              needed: 1 to JOBQ_OPERATIONS_MAX scene paths
+ *   OPERATIONS("name")               needed: as many of {"action": ..., "scene_path": ...}
+ *   WORD("name", "one", "other"...)  one of these words; may be missing
+ * which src/job/rules.c checks. The numbers are part of the table's layout: new types go to the
+ * end.
+ */
 #define JOBQ_JOB_TYPES(X)                                                                          \
-	X(BATCH_OPERATIONS, batch_operations)                                                      \
-	X(SCENE_PRELOAD, scene_preload)                                                            \
-	X(CACHE_WARMING, cache_warming)
+	X(BATCH_OPERATIONS, batch_operations, OPERATIONS("operations"),                            \
+	  WORD("mode", "continue", "transactional"))                                               \
+	X(SCENE_PRELOAD, scene_preload, SCENE_PATHS("scene_paths"))                                \
+	X(CACHE_WARMING, cache_warming, WORD("scope", "all", "stale"))
 
 enum jobq_job_type {
-#define X(upper, lower) JOBQ_TYPE_##upper,
+#define X(upper, lower, ...) JOBQ_TYPE_##upper,
 	JOBQ_JOB_TYPES(X)
 #undef X
 	JOBQ_TYPES
 };
+#define JOBQ_TYPE_NAME 32 /* bytes of a type's wire name, with its NUL */
 
 /* The numbers are part of the table's layout; 0 is no job. */
 #define JOBQ_JOB_STATUSES(X)                                                                       \
@@ -58,6 +68,10 @@ const char *jobq_job_status_name(enum jobq_job_status status);
 /* By their wire names; false when there is none of that name. */
 bool jobq_job_type_of(const char *name, size_t len, enum jobq_job_type *out);
 bool jobq_job_status_of(const char *name, size_t len, enum jobq_job_status *out);
+
+/* All types as a sentence has them, `a, b or c`. Returns `into`. */
+#define JOBQ_TYPE_CHOICE (JOBQ_TYPES * (JOBQ_TYPE_NAME + 3))
+const char *jobq_job_type_choice(char into[JOBQ_TYPE_CHOICE]);
 
 /* Completed, failed or cancelled. */
 bool jobq_job_finished(enum jobq_job_status status);
@@ -168,6 +182,16 @@ bool jobq_job_retry_rules(const char *body, size_t len, bool *failed_only,
 			  struct jobq_refusal *why);
 
 void jobq_submission_free(struct jobq_submission *submission);
+
+/*
+ * The list of what a job of the type is to do, step by step: its name in the parameters, and
+ * the name of the result's list whose entries tell, in the same order, how each step went
+ * ("success": true or false). Both NULL: the type has no such list.
+ */
+struct jobq_job_steps {
+	const char *parameter, *result;
+};
+struct jobq_job_steps jobq_job_steps(enum jobq_job_type type);
 
 /* Whether text may be a label's name, or its value. */
 bool jobq_job_is_label(const char *text, size_t len);

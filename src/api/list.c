@@ -26,7 +26,7 @@ struct listing {
 /* False: it has been answered. */
 static bool read_word(struct api_request *request, const char *name, struct listing *listing)
 {
-	char text[32];
+	char text[JOBQ_TYPE_NAME];
 	int len = api_query(request->query, name, text, sizeof(text));
 	enum jobq_job_type type;
 
@@ -44,8 +44,9 @@ static bool read_word(struct api_request *request, const char *name, struct list
 		listing->filter.type = (int)type;
 		return true;
 	}
-	api_reply_error(request, 400, "invalid_type",
-			"\"type\" must be batch_operations, scene_preload or cache_warming, once");
+	char choice[JOBQ_TYPE_CHOICE];
+	api_reply_error(request, 400, "invalid_type", "\"type\" must be %s, once",
+			jobq_job_type_choice(choice));
 	return false;
 }
 

@@ -28,38 +28,25 @@ static bool read_only(struct api_request *request, bool *failed_only)
 	return ok;
 }
 
-/* The rows of the result that did not succeed, as the parameters have them. New reference. */
-static json_t *failed_of(enum jobq_job_type type, const json_t *result)
-{
-	bool batch = type == JOBQ_TYPE_BATCH_OPERATIONS;
-	const json_t *rows = json_object_get(result, batch ? "operations" : "scenes");
-	json_t *failed = json_array(), *row;
-	size_t i;
-
-	json_array_foreach(rows, i, row) {
-		json_t *path = json_object_get(row, "scene_path");
-		if (json_is_true(json_object_get(row, "success")))
-			continue;
-		json_array_append_new(failed, batch ? json_pack("{s:O, s:O}", "action",
-								json_object_get(row, "action"),
-								"scene_path", path)
-						    : json_incref(path));
-	}
-	return failed;
-}
-
 /*
- * Cuts the parameters down to what failed. False: there is nothing of the kind, or
- * the type's result does not say.
+ * Cuts the parameters down to the steps that the result says have failed. False: there are none, or
+ * the type has no steps.
  */
 static bool keep_failed(json_t *parameters, const struct jobq_entry *job)
 {
-	bool batch = job->type == JOBQ_TYPE_BATCH_OPERATIONS;
+	const struct jobq_job_steps named = jobq_job_steps(job->type);
 	json_t *result = json_loadb(job->result.data, job->result.len, JSON_ALLOW_NUL, NULL);
-	json_t *failed = failed_of(job->type, result);
-	bool any = job->type != JOBQ_TYPE_CACHE_WARMING && json_array_size(failed) > 0;
+	json_t *failed = json_array(), *row;
+	size_t i;
 
-	json_object_set(parameters, batch ? "operations" : "scene_paths", failed);
+	if (named.parameter != NULL) {
+		const json_t *steps = json_object_get(parameters, named.parameter);
+		json_array_foreach(json_object_get(result, named.result), i, row)
+			if (!json_is_true(json_object_get(row, "success")))
+				json_array_append(failed, json_array_get(steps, i));
+		json_object_set(parameters, named.parameter, failed);
+	}
+	bool any = json_array_size(failed) > 0;
 	json_decref(failed);
 	json_decref(result);
 	return any;

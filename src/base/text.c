@@ -1,5 +1,7 @@
 #include "config.h"
 
+#include <stdio.h>
+
 #include "jobq/base.h"
 
 bool jobq_text_u64(const char *text, size_t len, uint64_t max, uint64_t *out)
@@ -18,4 +20,14 @@ bool jobq_text_u64(const char *text, size_t len, uint64_t max, uint64_t *out)
 	}
 	*out = number;
 	return true;
+}
+
+void jobq_text_choice(char *into, size_t room, const char *const words[], size_t count)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < count && at < room; i++) {
+		const char *between = i == 0 ? "" : i + 1 < count ? ", " : " or ";
+		at += (size_t)snprintf(into + at, room - at, "%s%s", between, words[i]);
+	}
 }

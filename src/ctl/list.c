@@ -73,11 +73,11 @@ int ctl_list(int argc, char **argv)
 	const char *status = NULL, *type = NULL;
 	uint64_t limit = 0;
 	bool json = false;
+	char choice[JOBQ_TYPE_CHOICE], only[JOBQ_TYPE_CHOICE + 8], wrong[JOBQ_TYPE_CHOICE + 24];
 	const struct ctl_option options[] = {
 		CTL_TEXT("status", "STATUS", &status,
 			 "only those that are queued, running, completed, failed or cancelled"),
-		CTL_TEXT("type", "TYPE", &type,
-			 "only batch_operations, scene_preload or cache_warming"),
+		CTL_TEXT("type", "TYPE", &type, only),
 		CTL_NUMBER("limit", "N", &limit, "not more than N, from 1 to 10000"),
 		CTL_FLAG("json", &json, "print what the service answers"),
 		{0},
@@ -94,12 +94,14 @@ int ctl_list(int argc, char **argv)
 	enum jobq_job_status known_status;
 	enum jobq_job_type known_type;
 
+	jobq_job_type_choice(choice);
+	snprintf(only, sizeof(only), "only %s", choice);
+	snprintf(wrong, sizeof(wrong), "--type is %s, not ", choice);
 	ctl_options(&syntax, argc, argv);
 	if (status != NULL && !jobq_job_status_of(status, strlen(status), &known_status))
 		return ctl_usage("--status is queued, running, completed, failed or cancelled, not ",
 				 status);
 	if (type != NULL && !jobq_job_type_of(type, strlen(type), &known_type))
-		return ctl_usage("--type is batch_operations, scene_preload or cache_warming, not ",
-				 type);
+		return ctl_usage(wrong, type);
 	return ask(status, type, limit, json);
 }

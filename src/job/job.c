@@ -5,10 +5,14 @@
 #include "jobq/job.h"
 
 static const char *const type_names[] = {
-#define X(upper, lower) #lower,
+#define X(upper, lower, ...) #lower,
 	JOBQ_JOB_TYPES(X)
 #undef X
 };
+#define X(upper, lower, ...)                                                                       \
+	_Static_assert(sizeof(#lower) <= JOBQ_TYPE_NAME, "there is room for " #lower);
+JOBQ_JOB_TYPES(X)
+#undef X
 
 static const char *const status_names[] = {
 	"none",
@@ -33,6 +37,12 @@ static const unsigned moves[JOBQ_STATUSES] = {
 const char *jobq_job_type_name(enum jobq_job_type type)
 {
 	return (unsigned)type < JOBQ_TYPES ? type_names[type] : "unknown";
+}
+
+const char *jobq_job_type_choice(char into[JOBQ_TYPE_CHOICE])
+{
+	jobq_text_choice(into, JOBQ_TYPE_CHOICE, type_names, JOBQ_TYPES);
+	return into;
 }
 
 const char *jobq_job_status_name(enum jobq_job_status status)

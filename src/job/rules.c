@@ -12,7 +12,7 @@ struct check {
 	struct jobq_refusal *why;
 };
 
-static bool check_path(struct check *check, const json_t *value, const char *pointer)
+static bool check_path(struct check *check, json_t *value, const char *pointer)
 {
 	if (!json_is_string(value))
 		return job_refuse(check->why, "invalid_parameters", pointer,
@@ -29,44 +29,26 @@ static bool check_path(struct check *check, const json_t *value, const char *poi
 	return true;
 }
 
-/* A non-empty array of at most JOBQ_OPERATIONS_MAX under `name`. */
-static bool check_array(struct check *check, const json_t *parameters, const char *name,
-			const char *pointer)
-{
-	const json_t *array = json_object_get(parameters, name);
-
-	if (array == NULL)
-		return job_refuse(check->why, "invalid_parameters", pointer, "\"%s\" is missing",
-				  name);
-	if (!json_is_array(array) || json_array_size(array) == 0)
-		return job_refuse(check->why, "invalid_parameters", pointer,
-				  "\"%s\" must be an array that is not empty", name);
-	if (json_array_size(array) > JOBQ_OPERATIONS_MAX) {
-		job_refuse(check->why, "invalid_parameters", pointer,
-			   "\"%s\" must have at most %d entries", name, JOBQ_OPERATIONS_MAX);
-		check->why->limit = JOBQ_OPERATIONS_MAX;
-		return false;
-	}
-	return true;
-}
-
-/* Whether an optional string member has one of the words. */
+/* Whether a string is one of the words, of which the first `count` are there. */
 static bool check_word(struct check *check, const json_t *value, const char *pointer,
-		       const char *const *words, const char *sentence)
+		       const char *name, const char *const *words, size_t count)
 {
-	if (json_is_string(value))
-		for (size_t i = 0; words[i] != NULL; i++)
-			if (json_string_length(value) == strlen(words[i]) &&
-			    strcmp(json_string_value(value), words[i]) == 0)
-				return true;
-	return job_refuse(check->why, "invalid_parameters", pointer, "%s", sentence);
+	char choice[128];
+
+	for (size_t i = 0; json_is_string(value) && i < count; i++)
+		if (json_string_length(value) == strlen(words[i]) &&
+		    strcmp(json_string_value(value), words[i]) == 0)
+			return true;
+	jobq_text_choice(choice, sizeof(choice), words, count);
+	return job_refuse(check->why, "invalid_parameters", pointer, "\"%s\" must be %s", name,
+			  choice);
 }
 
-static const char *const actions[] = {"load", "validate", "get_info", NULL};
+static const char *const actions[] = {"load", "validate", "get_info"};
 
 bool jobq_job_is_action(const char *word)
 {
-	for (size_t i = 0; actions[i] != NULL; i++)
+	for (size_t i = 0; i < JOBQ_LENGTH(actions); i++)
 		if (strcmp(word, actions[i]) == 0)
 			return true;
 	return false;
@@ -84,79 +66,122 @@ static bool check_operation(struct check *check, json_t *operation, const char *
 	if (!job_only_members(operation, pointer, members, check->why))
 		return false;
 	job_point(where, sizeof(where), pointer, "action");
-	if (!check_word(check, json_object_get(operation, "action"), where, actions,
-			"\"action\" must be load, validate or get_info"))
+	if (!check_word(check, json_object_get(operation, "action"), where, "action", actions,
+			JOBQ_LENGTH(actions)))
 		return false;
 	job_point(where, sizeof(where), pointer, "scene_path");
 	return check_path(check, json_object_get(operation, "scene_path"), where);
 }
 
-static bool check_batch_operations(struct check *check, json_t *parameters)
-{
-	static const char *const members[] = {"operations", "mode", NULL};
-	static const char *const modes[] = {"continue", "transactional", NULL};
-	const char *pointer = "/parameters/operations";
-	const json_t *mode = json_object_get(parameters, "mode");
-	json_t *operation;
-	size_t i;
+/* ---- the parameters of each type ------------------------------------------- */
 
-	if (!job_only_members(parameters, "/parameters", members, check->why) ||
-	    !check_array(check, parameters, "operations", pointer))
-		return false;
-	if (mode != NULL && !check_word(check, mode, "/parameters/mode", modes,
-					"\"mode\" must be continue or transactional"))
-		return false;
-	json_array_foreach(json_object_get(parameters, "operations"), i, operation) {
-		char where[64];
-		snprintf(where, sizeof(where), "%s/%zu", pointer, i);
-		if (!check_operation(check, operation, where))
-			return false;
-	}
-	return true;
-}
+#define PARAMETERS_MAX 8
+#define WORDS_MAX 8
 
-static bool check_scene_preload(struct check *check, json_t *parameters)
-{
-	static const char *const members[] = {"scene_paths", NULL};
-	const char *pointer = "/parameters/scene_paths";
-	json_t *path;
-	size_t i;
-
-	if (!job_only_members(parameters, "/parameters", members, check->why) ||
-	    !check_array(check, parameters, "scene_paths", pointer))
-		return false;
-	json_array_foreach(json_object_get(parameters, "scene_paths"), i, path) {
-		char where[64];
-		snprintf(where, sizeof(where), "%s/%zu", pointer, i);
-		if (!check_path(check, path, where))
-			return false;
-	}
-	return true;
-}
-
-static bool check_cache_warming(struct check *check, json_t *parameters)
-{
-	static const char *const members[] = {"scope", NULL};
-	static const char *const scopes[] = {"all", "stale", NULL};
-	const json_t *scope = json_object_get(parameters, "scope");
-
-	if (!job_only_members(parameters, "/parameters", members, check->why))
-		return false;
-	return scope == NULL || check_word(check, scope, "/parameters/scope", scopes,
-					   "\"scope\" must be all or stale");
-}
-
-/* A row a type. */
-static bool (*const type_checks[JOBQ_TYPES])(struct check *check, json_t *parameters) = {
-	[JOBQ_TYPE_BATCH_OPERATIONS] = check_batch_operations,
-	[JOBQ_TYPE_SCENE_PRELOAD] = check_scene_preload,
-	[JOBQ_TYPE_CACHE_WARMING] = check_cache_warming,
+/* What a type says of one parameter: a list of steps, or a word. */
+struct parameter {
+	const char *name; /* NULL: none */
+	bool (*check_step)(struct check *check, json_t *step, const char *pointer);
+	const char *result; /* of a list: as struct jobq_job_steps has it */
+	const char *words[WORDS_MAX];
 };
+#define SCENE_PATHS(name) {name, check_path, "scenes", {NULL}}
+#define OPERATIONS(name) {name, check_operation, "operations", {NULL}}
+#define WORD(name, ...) {name, NULL, NULL, {__VA_ARGS__}}
+
+static const struct parameter type_parameters[JOBQ_TYPES][PARAMETERS_MAX] = {
+#define X(upper, lower, ...) {__VA_ARGS__},
+	JOBQ_JOB_TYPES(X)
+#undef X
+};
+
+/* An array that is not empty, of at most JOBQ_OPERATIONS_MAX. */
+static bool check_array(struct check *check, const json_t *array, const char *name,
+			const char *pointer)
+{
+	if (array == NULL)
+		return job_refuse(check->why, "invalid_parameters", pointer, "\"%s\" is missing",
+				  name);
+	if (!json_is_array(array) || json_array_size(array) == 0)
+		return job_refuse(check->why, "invalid_parameters", pointer,
+				  "\"%s\" must be an array that is not empty", name);
+	if (json_array_size(array) > JOBQ_OPERATIONS_MAX) {
+		job_refuse(check->why, "invalid_parameters", pointer,
+			   "\"%s\" must have at most %d entries", name, JOBQ_OPERATIONS_MAX);
+		check->why->limit = JOBQ_OPERATIONS_MAX;
+		return false;
+	}
+	return true;
+}
+
+/* All but the steps, which are many. */
+static bool check_parameter(struct check *check, const struct parameter *parameter,
+			    const json_t *value)
+{
+	char pointer[64];
+	size_t words = 0;
+
+	job_point(pointer, sizeof(pointer), "/parameters", parameter->name);
+	if (parameter->check_step != NULL)
+		return check_array(check, value, parameter->name, pointer);
+	while (words < WORDS_MAX && parameter->words[words] != NULL)
+		words++;
+	return value == NULL ||
+	       check_word(check, value, pointer, parameter->name, parameter->words, words);
+}
+
+static bool check_steps(struct check *check, const struct parameter *parameter, json_t *steps)
+{
+	char pointer[96];
+	json_t *step;
+	size_t i;
+
+	json_array_foreach(steps, i, step) {
+		snprintf(pointer, sizeof(pointer), "/parameters/%s/%zu", parameter->name, i);
+		if (!parameter->check_step(check, step, pointer))
+			return false;
+	}
+	return true;
+}
+
+static bool check_parameters(struct check *check, enum jobq_job_type type, json_t *parameters)
+{
+	const struct parameter *all = type_parameters[type];
+	const char *names[PARAMETERS_MAX + 1];
+	size_t count = 0;
+
+	while (count < PARAMETERS_MAX && all[count].name != NULL) {
+		names[count] = all[count].name;
+		count++;
+	}
+	names[count] = NULL;
+	if (!job_only_members(parameters, "/parameters", names, check->why))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (!check_parameter(check, &all[i], json_object_get(parameters, names[i])))
+			return false;
+	for (size_t i = 0; i < count; i++)
+		if (all[i].check_step != NULL &&
+		    !check_steps(check, &all[i], json_object_get(parameters, names[i])))
+			return false;
+	return true;
+}
+
+struct jobq_job_steps jobq_job_steps(enum jobq_job_type type)
+{
+	for (size_t i = 0; (unsigned)type < JOBQ_TYPES && i < PARAMETERS_MAX; i++) {
+		const struct parameter *parameter = &type_parameters[type][i];
+		if (parameter->check_step != NULL)
+			return (struct jobq_job_steps){parameter->name, parameter->result};
+	}
+	return (struct jobq_job_steps){NULL, NULL};
+}
 
 static bool check_type(struct check *check, const json_t *root, enum jobq_job_type *type)
 {
-	const char *list = "batch_operations, scene_preload or cache_warming";
 	const json_t *value = json_object_get(root, "type");
+	char choice[JOBQ_TYPE_CHOICE];
+	const char *list = jobq_job_type_choice(choice);
 
 	if (value == NULL)
 		return job_refuse(check->why, "invalid_type", "/type",
@@ -266,7 +291,7 @@ bool jobq_job_rules(const char *body, size_t len, const struct jobq_list *allowe
 				   : "\"parameters\" must be an object");
 		goto out;
 	}
-	if (!type_checks[out->type](&check, parameters) ||
+	if (!check_parameters(&check, out->type, parameters) ||
 	    !check_priority(json_object_get(root, "priority"), &out->priority, why) ||
 	    !check_labels(json_object_get(root, "labels"), &out->labels, why))
 		goto out;

@@ -8,11 +8,10 @@
 #include "slot/room.h"
 #include "slot/scenes.h"
 
-/* A row a job type. */
 static int (*const type_runs[JOBQ_TYPES])(struct slot_work *work) = {
-	[JOBQ_TYPE_BATCH_OPERATIONS] = slot_batch_operations,
-	[JOBQ_TYPE_SCENE_PRELOAD] = slot_scene_preload,
-	[JOBQ_TYPE_CACHE_WARMING] = slot_cache_warming,
+#define X(upper, lower, ...) slot_##lower,
+	JOBQ_JOB_TYPES(X)
+#undef X
 };
 
 /*

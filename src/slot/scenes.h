@@ -1,4 +1,4 @@
-/* slot, inside: what the three job types have in common about scenes. */
+/* slot, inside: what job types have in common about scenes. */
 #ifndef JOBQ_SLOT_SCENES_H
 #define JOBQ_SLOT_SCENES_H
 

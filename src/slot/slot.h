@@ -60,12 +60,12 @@ bool slot_stopped(const struct slot_work *work);
 void slot_log(struct slot_work *work, const char *fmt, ...) JOBQ_PRINTF(2, 3);
 
 /*
- * One function a job type (a row in slot/job.c). Fills work->result and, when
- * the job has failed, work->error. Returns 0, or -ENOMEM when it could
+ * One function a job type, slot_<wire name>(), in a file of its own. Fills work->result and,
+ * when the job has failed, work->error. Returns 0, or -ENOMEM when it could
  * not even build a result (the job is then failed by the caller).
  */
-int slot_batch_operations(struct slot_work *work);
-int slot_scene_preload(struct slot_work *work);
-int slot_cache_warming(struct slot_work *work);
+#define X(upper, lower, ...) int slot_##lower(struct slot_work *work);
+JOBQ_JOB_TYPES(X)
+#undef X
 
 #endif

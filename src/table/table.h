@@ -49,7 +49,7 @@
 #include "jobq/table.h"
 
 #define TABLE_MAGIC UINT64_C(0x656c626174716f6a) /* "joqtable", little endian */
-#define TABLE_LAYOUT 5
+#define TABLE_LAYOUT (5 * 100 + JOBQ_TYPES) /* another type moves what lies behind the counts */
 
 #define SPAN_BYTES ((size_t)65536)
 #define SPAN_RECORDS 512 /* ids a record span */
@@ -80,6 +80,7 @@ typedef uint64_t state_t;
 #define STATE_VISIBLE (UINT64_C(0xff0f) | UINT64_C(0xffffffff) << 32)
 
 static inline enum jobq_job_status state_status(state_t s) { return (enum jobq_job_status)(s & 15); }
+_Static_assert(JOBQ_TYPES <= 16, "a type has four bits");
 static inline enum jobq_job_type state_type(state_t s) { return (enum jobq_job_type)(s >> 4 & 15); }
 static inline unsigned state_progress(state_t s) { return (unsigned)(s >> 8 & 255); }
 static inline unsigned state_slot(state_t s) { return (unsigned)(s >> 16 & 15); }

@@ -143,7 +143,8 @@ def test_types_and_statuses_are_those_of_the_sources():
     schemas = DOCUMENT["components"]["schemas"]
     for table, name in (("TYPES", "JobType"), ("STATUSES", "JobStatus")):
         rows = re.search(rf"#define JOBQ_JOB_{table}\(X\)((?:.*\\\n)+.*)", text)[1]
-        assert schemas[name]["enum"] == re.findall(r"X\(\w+, (\w+)\)", rows)
+        assert schemas[name]["enum"] == re.findall(r"X\(\w+, (\w+)[,)]", rows)
+    assert list(schemas["Submission"]["discriminator"]["mapping"]) == schemas["JobType"]["enum"]
 
 
 # ---- asking as the document says ---------------------------------------------------

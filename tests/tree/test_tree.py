@@ -118,6 +118,21 @@ def test_readme_names_every_option():
     assert not missing, missing
 
 
+def test_people_are_told_of_every_type_of_jobs():
+    rows = re.search(r"#define JOBQ_JOB_TYPES\(X\)((?:.*\\\n)+.*)",
+                     (ROOT / "include/jobq/job.h").read_text())[1]
+    types = re.findall(r"X\(\w+, (\w+)[,)]", rows)
+    assert len(types) >= 3 and rows.count("X(") == len(types)
+    wrong = [f"{place}: {name}" for name in types
+             for place, said in (("README.md", f"\n| `{name}` |"),
+                                 ("nginx/openapi.json", f'"const": "{name}"'),
+                                 ("nginx/dashboard/index.html", f'<option value="{name}">'),
+                                 ("packaging/completion/jobqctl.bash", name),
+                                 ("packaging/completion/_jobqctl", name))
+             if said not in (ROOT / place).read_text()]
+    assert not wrong, wrong
+
+
 def test_manual_names_every_option_with_its_default():
     manual = (ROOT / "packaging/man/jobq.conf.5").read_text()
     items = dict(re.findall(r"^\.It Ic (\w+) No =(.*?)(?=^\.It |^\.El)", manual, re.M | re.S))

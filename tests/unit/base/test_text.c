@@ -32,6 +32,21 @@ static void numbers_are_read_exactly(void **state)
 	assert_int_equal(n, 77);
 }
 
+static void choices_read_as_in_a_sentence(void **state)
+{
+	static const char *const words[] = {"one", "two", "three"};
+	char text[32], cut[8];
+	(void)state;
+	jobq_text_choice(text, sizeof(text), words, 1);
+	assert_string_equal(text, "one");
+	jobq_text_choice(text, sizeof(text), words, 2);
+	assert_string_equal(text, "one or two");
+	jobq_text_choice(text, sizeof(text), words, 3);
+	assert_string_equal(text, "one, two or three");
+	jobq_text_choice(cut, sizeof(cut), words, 3);
+	assert_string_equal(cut, "one, tw");
+}
+
 static void buffers_grow_and_end_in_nul(void **state)
 {
 	struct jobq_buf buf = {0};
@@ -70,6 +85,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(numbers_are_read_exactly),
+		cmocka_unit_test(choices_read_as_in_a_sentence),
 		cmocka_unit_test(buffers_grow_and_end_in_nul),
 		cmocka_unit_test(json_strings_are_escaped),
 	};

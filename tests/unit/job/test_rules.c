@@ -105,7 +105,8 @@ static void types_are_checked(void **state)
 	assert_refused("{\"type\":5}", "invalid_type", "/type");
 	assert_refused("{\"type\":\"Cache_warming\"}", "invalid_type", "/type");
 	assert_refused("{\"type\":\"cache_warming\\u0000\"}", "invalid_type", "/type");
-	assert_non_null(strstr(why.error, "batch_operations, scene_preload or cache_warming"));
+	assert_string_equal(why.error, "Unknown job type: it must be batch_operations, scene_preload "
+				       "or cache_warming");
 	assert_refused("{\"type\":\"cache_warming\"}", "invalid_parameters", "/parameters");
 	assert_refused("{\"type\":\"cache_warming\",\"parameters\":[]}", "invalid_parameters",
 		       "/parameters");
@@ -161,8 +162,37 @@ static void parameters_are_checked(void **state)
 	assert_refused("{\"type\":\"batch_operations\",\"parameters\":{\"mode\":\"atomic\",\"operations\":"
 		       "[{\"action\":\"load\",\"scene_path\":\"res://a.tscn\"}]}}",
 		       "invalid_parameters", "/parameters/mode");
+	assert_string_equal(why.error, "\"mode\" must be continue or transactional");
 	assert_refused("{\"type\":\"cache_warming\",\"parameters\":{\"scope\":\"none\"}}",
 		       "invalid_parameters", "/parameters/scope");
+	assert_string_equal(why.error, "\"scope\" must be all or stale");
+	assert_refused("{\"type\":\"cache_warming\",\"parameters\":{\"scope\":[\"all\"]}}",
+		       "invalid_parameters", "/parameters/scope");
+}
+
+/* What is quick to see comes before each step of a long list. */
+static void checks_have_an_order(void **state)
+{
+	(void)state;
+	assert_refused("{\"type\":\"batch_operations\",\"parameters\":{\"mode\":\"x\",\"y\":1}}",
+		       "unknown_member", "/parameters/y");
+	assert_refused("{\"type\":\"batch_operations\",\"parameters\":{\"mode\":\"x\"}}",
+		       "invalid_parameters", "/parameters/operations");
+	assert_refused("{\"type\":\"batch_operations\",\"parameters\":{\"mode\":\"x\","
+		       "\"operations\":[1]}}", "invalid_parameters", "/parameters/mode");
+	assert_refused(BATCH("[{\"action\":\"load\",\"scene_path\":\"res://a.tscn\"},1]"),
+		       "invalid_parameters", "/parameters/operations/1");
+}
+
+static void steps_are_known_by_name(void **state)
+{
+	(void)state;
+	assert_string_equal(jobq_job_steps(JOBQ_TYPE_BATCH_OPERATIONS).parameter, "operations");
+	assert_string_equal(jobq_job_steps(JOBQ_TYPE_BATCH_OPERATIONS).result, "operations");
+	assert_string_equal(jobq_job_steps(JOBQ_TYPE_SCENE_PRELOAD).parameter, "scene_paths");
+	assert_string_equal(jobq_job_steps(JOBQ_TYPE_SCENE_PRELOAD).result, "scenes");
+	assert_null(jobq_job_steps(JOBQ_TYPE_CACHE_WARMING).parameter);
+	assert_null(jobq_job_steps(JOBQ_TYPES).parameter);
 }
 
 static void entries_are_bounded(void **state)
@@ -194,7 +224,8 @@ int main(void)
 		cmocka_unit_test(good_bodies_pass),	     cmocka_unit_test(bodies_must_be_json_objects),
 		cmocka_unit_test(nesting_is_bounded),	     cmocka_unit_test(types_are_checked),
 		cmocka_unit_test(unknown_members_are_named), cmocka_unit_test(parameters_are_checked),
-		cmocka_unit_test(entries_are_bounded),
+		cmocka_unit_test(entries_are_bounded),	     cmocka_unit_test(checks_have_an_order),
+		cmocka_unit_test(steps_are_known_by_name),
 	};
 	return cmocka_run_group_tests(tests, NULL, clear);
 }
