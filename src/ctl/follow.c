@@ -14,6 +14,7 @@
 #define TICK_MS 1000		/* estimates change though nothing happens */
 #define POLL_EVERY SECOND
 #define STREAM_AGAIN (30 * SECOND) /* a place may be free */
+#define GOODBYE_MOST 20		   /* jobs that are named when one goes */
 #define PATIENCE (60 * SECOND)	   /* with a service that was there */
 
 struct follow {
@@ -239,20 +240,23 @@ static bool all_ended(const struct follow *follow)
 	return !follow->board.all;
 }
 
+/* A command to go on with, unless it were too long to be read. */
 static void say_goodbye(struct follow *follow)
 {
-	struct jobq_buf text = {0};
-	unsigned named = 0;
+	struct jobq_buf text = {0}, ids = {0};
+	size_t named = 0;
 
-	if (follow->board.all) {
-		jobq_buf_adds(&text, "the jobs go on; watch them again with: jobqctl watch --all");
-	} else {
-		jobq_buf_adds(&text, "not cancelled, it goes on; watch again with: jobqctl watch");
-		for (size_t i = 0; i < follow->board.count && named < 20; i++)
-			if (follow->board.rows[i].rank < 2 && ++named > 0)
-				jobq_buf_addf(&text, " %" PRIu64, follow->board.rows[i].id);
+	for (size_t i = 0; i < follow->board.count; i++) {
+		if (follow->board.rows[i].rank < 2 && ++named > 0)
+			jobq_buf_addf(&ids, " %" PRIu64, follow->board.rows[i].id);
 	}
+	if (follow->board.all || named > GOODBYE_MOST)
+		jobq_buf_adds(&text, "the jobs go on; watch them again with: jobqctl watch --all");
+	else
+		jobq_buf_addf(&text, "not cancelled, %s on; watch again with: jobqctl watch%s",
+			      named > 1 ? "they go" : "it goes", ids.len > 0 ? ids.data : "");
 	ctl_board_say(&follow->board, text.data);
+	jobq_buf_free(&ids);
 	jobq_buf_free(&text);
 }
 
