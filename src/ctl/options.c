@@ -130,6 +130,8 @@ static void show_help(const struct reading *reading)
 	const struct ctl_syntax *syntax = reading->syntax;
 	char *name = NULL;
 
+	/* Everybody knows what argp would say of short options' arguments. */
+	setenv("ARGP_HELP_FMT", "no-dup-args-note", 0);
 	if (asprintf(&name, "jobqctl%s%s", syntax->command != NULL ? " " : "",
 		     syntax->command != NULL ? syntax->command : "") < 0)
 		abort();
@@ -192,13 +194,6 @@ static error_t take(int key, char *arg, struct argp_state *state)
 	}
 }
 
-/* Everybody knows what argp would say of short options' arguments. */
-static char *filter(int key, const char *text, void *input)
-{
-	(void)input;
-	return key == ARGP_KEY_HELP_DUP_ARGS_NOTE ? NULL : (char *)text;
-}
-
 /* Makes argp's form of the tables, and lets it read. Exits when that fails. */
 static void read_line(struct reading *reading, int argc, char **argv, unsigned flags)
 {
@@ -228,7 +223,6 @@ static void read_line(struct reading *reading, int argc, char **argv, unsigned f
 		.args_doc = syntax->operands,
 		.doc = syntax->sentence,
 		.children = children,
-		.help_filter = filter,
 	};
 	reading->argp = &argp;
 	if (argp_parse(&argp, argc, argv, flags | ARGP_NO_HELP | ARGP_NO_EXIT, NULL, reading) != 0)
