@@ -291,6 +291,23 @@ static int run(struct follow *follow, int fd)
 	return status != CTL_OK ? status : follow->board.status;
 }
 
+/* Who waits for a queue that stands still may wait for long. */
+static void look_at_queue(struct follow *follow)
+{
+	struct ctl_answer answer;
+	bool waits = false;
+
+	for (size_t i = 0; i < follow->board.count; i++)
+		waits = waits || follow->board.rows[i].rank == 0;
+	if (!waits)
+		return;
+	if (ask(follow, "/queue", &answer) == CTL_OK &&
+	    strcmp(ctl_text_of(json_object_get(answer.json, "queue"), "state"), "paused") == 0)
+		ctl_board_say(&follow->board,
+			      "the queue is paused: no job starts until `jobqctl queue resume`");
+	ctl_answer_free(&answer);
+}
+
 static int start(struct follow *follow)
 {
 	for (size_t i = 0; i < follow->what->count; i++) {
@@ -305,6 +322,8 @@ static int start(struct follow *follow)
 	}
 	if (status == CTL_UNREACHABLE)
 		ctl_client_unreachable(follow->client, follow->error);
+	if (status == CTL_OK)
+		look_at_queue(follow);
 	if (!follow->board.all && follow->board.count == 1)
 		snprintf(follow->path, sizeof(follow->path), "/jobs/%" PRIu64 "/events",
 			 follow->board.rows[0].id);
