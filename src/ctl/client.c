@@ -260,8 +260,12 @@ static void advise(const struct ctl_client *client, const struct ctl_answer *ans
 	case 502:
 	case 503:
 	case 504:
-		fprintf(stderr, "The service is not ready; try again in a moment. `jobqctl doctor` "
-				"on its machine says what is wrong.\n");
+		if (strcmp(ctl_text_of(answer->json, "code"), "queue_draining") == 0)
+			fprintf(stderr, "It takes jobs again when an administrator resumes it: `jobqctl "
+					"queue resume`.\n");
+		else
+			fprintf(stderr, "The service is not ready; try again in a moment. `jobqctl "
+					"doctor` on its machine says what is wrong.\n");
 		break;
 	default:
 		if (answer->json == NULL)

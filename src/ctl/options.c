@@ -143,6 +143,18 @@ static void show_help(const struct reading *reading)
 	exit(ctl_flush(EXIT_SUCCESS));
 }
 
+static void take_one_more(const struct ctl_option *option, char *arg)
+{
+	struct ctl_texts *texts = option->texts;
+
+	if (texts->count == JOBQ_LENGTH(texts->text)) {
+		fprintf(stderr, "jobqctl: --%s may be given %zu times at the most\n", option->name,
+			texts->count);
+		exit(ctl_usage(NULL, ""));
+	}
+	texts->text[texts->count++] = arg;
+}
+
 static void take_own(const struct ctl_option *option, char *arg)
 {
 	uint64_t number = 0;
@@ -151,6 +163,8 @@ static void take_own(const struct ctl_option *option, char *arg)
 		*option->flag = true;
 	} else if (option->text != NULL) {
 		*option->text = arg;
+	} else if (option->texts != NULL) {
+		take_one_more(option, arg);
 	} else if (jobq_text_u64(arg, strlen(arg), UINT32_MAX, &number) && number > 0) {
 		*option->number = number;
 	} else {
