@@ -37,8 +37,11 @@ const struct ctl_given *ctl_given(void)
 
 int ctl_usage(const char *problem, const char *what)
 {
-	if (problem != NULL)
-		fprintf(stderr, "jobqctl: %s%s\n", problem, what);
+	if (problem != NULL) {
+		fprintf(stderr, "jobqctl: %s", problem);
+		ctl_put(stderr, what, strlen(what));
+		fprintf(stderr, "\n");
+	}
 	fprintf(stderr, "Try 'jobqctl --help'");
 	if (command != NULL)
 		fprintf(stderr, " or 'jobqctl %s --help'", command);
