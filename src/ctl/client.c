@@ -239,8 +239,27 @@ int ctl_client_judge(long status)
 	return status >= 400 && status < 500 ? CTL_REFUSED : CTL_UNREACHABLE;
 }
 
+/* Says what to do where a refusal's code tells more than its status; false: it does not. */
+static bool advise_by_code(const char *code)
+{
+	if (strcmp(code, "insufficient_scope") == 0)
+		fprintf(stderr, "Give a token of that scope with --token-file FILE; an administrator "
+				"makes one with `jobqctl token add NAME --scope SCOPE`.\n");
+	else if (strcmp(code, "job_not_found") == 0)
+		fprintf(stderr, "Jobs that have ended are kept for a while (`retention`); `jobqctl "
+				"list` shows those that there are.\n");
+	else if (strcmp(code, "queue_draining") == 0)
+		fprintf(stderr, "It takes jobs again when an administrator resumes it: `jobqctl queue "
+				"resume`.\n");
+	else
+		return false;
+	return true;
+}
+
 static void advise(const struct ctl_client *client, const struct ctl_answer *answer)
 {
+	if (advise_by_code(ctl_text_of(answer->json, "code")))
+		return;
 	switch (answer->status) {
 	case 401:
 		fprintf(stderr,
@@ -260,12 +279,8 @@ static void advise(const struct ctl_client *client, const struct ctl_answer *ans
 	case 502:
 	case 503:
 	case 504:
-		if (strcmp(ctl_text_of(answer->json, "code"), "queue_draining") == 0)
-			fprintf(stderr, "It takes jobs again when an administrator resumes it: `jobqctl "
-					"queue resume`.\n");
-		else
-			fprintf(stderr, "The service is not ready; try again in a moment. `jobqctl "
-					"doctor` on its machine says what is wrong.\n");
+		fprintf(stderr, "The service is not ready; try again in a moment. `jobqctl doctor` "
+				"on its machine says what is wrong.\n");
 		break;
 	default:
 		if (answer->json == NULL)

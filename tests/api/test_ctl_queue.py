@@ -1,4 +1,4 @@
-"""jobqctl and the queue: priorities, labels, retries, stopping, logs, pausing, as people see them."""
+"""jobqctl and the queue: priorities, labels, retries, stopping, logs, pausing."""
 
 import json
 import re
@@ -113,7 +113,8 @@ def test_retry(client, service):
     done = client("retry", "--failed", "--wait", job)
     assert done.returncode == OK
     first, *rest = done.stdout.splitlines()
-    assert re.fullmatch(rf"{first} scene_preload completed 100% in \d:\d\d: 0 of 2 scenes", rest[-1])
+    assert re.fullmatch(rf"{first} scene_preload completed 100% in \d:\d\d: 0 of 2 scenes",
+                        rest[-1])
     lines = client("retry", job, "--failed", "--wait", "--json").stdout.splitlines()
     assert json.loads(lines[-1])["result"]["total_scenes"] == 2
     answer = json.loads(client("retry", job, "--json").stdout)
@@ -138,7 +139,8 @@ def test_retry_refused(client, service):
     done = client("retry", job)
     assert done.returncode == REFUSED and "Can only retry finished jobs" in done.stderr
     assert client("stop", job).returncode == OK
-    assert "Job not found" in client("retry", "999999").stderr
+    told = client("retry", "999999").stderr
+    assert "Job not found" in told and "`jobqctl list`" in told
     for words in ([], ["x"], ["1", "2"]):
         assert client("retry", *words).returncode == USAGE
 
@@ -229,6 +231,7 @@ def test_changing_the_queue_is_for_administrators(client, service):
     assert client("queue", "--token", token).returncode == OK
     done = client("queue", "pause", "--token", token)
     assert done.returncode == REFUSED and "it needs the scope admin" in done.stderr
+    assert "jobqctl token add" in done.stderr
     assert client("queue").stdout.startswith("open: ")
 
 
