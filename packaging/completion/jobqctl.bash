@@ -13,7 +13,7 @@ _jobqctl_command() {
 		case ${COMP_WORDS[i]} in
 		-c | -o | --config | --option | --url | --token | --token-file | --ca | --project | \
 			--action | --mode | --idempotency-key | --status | --type | --limit | \
-			--interval | --secret-file | --scope | --expires | --overlap | --file | --reload)
+			--interval | --secret-file | --priority | --label | --scope | --expires | --overlap | --file | --reload)
 			((i++))
 			# `--option=value` is three words here.
 			[[ ${COMP_WORDS[i]-} != = ]] || ((i++))
@@ -32,8 +32,8 @@ _jobqctl_command() {
 
 _jobqctl() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} command verb
-	local commands='submit watch status list cancel result webhook top doctor scene show cache
-		check fsck backup remove-table token'
+	local commands='submit watch status list cancel stop retry result log queue webhook top doctor
+		scene show cache check fsck backup remove-table token'
 	local service='--url --token --token-file --ca' local='-c --config -o --option'
 	local options='' words=''
 
@@ -64,8 +64,8 @@ _jobqctl() {
 	--status) words='queued running completed failed cancelled' ;;
 	--type) words='batch_operations scene_preload cache_warming' ;;
 	--color) words='auto always never' ;;
-	-o | --option | --url | --token | --idempotency-key | --limit | --interval | --expires | \
-		--overlap | --reload) return ;;
+	-o | --option | --url | --token | --idempotency-key | --priority | --label | --limit | \
+		--interval | --expires | --overlap | --reload) return ;;
 	esac
 	if [ -n "$words" ]; then
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
@@ -75,14 +75,24 @@ _jobqctl() {
 	case $command in
 	'') options="$service $local --color" words=$commands ;;
 	submit)
-		options="$service --color --project --action --mode --scope --idempotency-key --wait --json"
+		options="$service --color --project --action --mode --scope --priority --label
+			--idempotency-key --wait --json"
 		[ -n "$verb" ] || words='preload batch warm'
 		;;
 	watch) options="$service --color --all --json" words=$(_jobqctl_jobs) ;;
 	status) options="$service --color --json" words=$(_jobqctl_jobs) ;;
-	list) options="$service --color --status --type --limit --json" ;;
+	list) options="$service --color --status --type --label --limit --json" ;;
 	cancel) options="$service --json" words=$(_jobqctl_jobs queued) ;;
-	result) options="$service --json" words=$(_jobqctl_jobs) ;;
+	stop) options="$service --json" words=$(_jobqctl_jobs running) ;;
+	retry)
+		options="$service --color --failed --idempotency-key --wait --json"
+		words=$(_jobqctl_jobs)
+		;;
+	result | log) options="$service --json" words=$(_jobqctl_jobs) ;;
+	queue)
+		options="$service --json"
+		[ -n "$verb" ] || words='pause resume drain'
+		;;
 	webhook)
 		options="$service --secret-file --limit --json"
 		if [ -z "$verb" ]; then

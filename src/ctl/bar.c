@@ -170,7 +170,8 @@ unsigned ctl_bar_line(struct jobq_buf *out, const struct ctl_bar *bar, unsigned 
 	ctl_bar_draw(out, bar->hundredths, width);
 	used += width;
 	jobq_buf_adds(&right, width > 0 ? " " : "");
-	add_right(&right, bar, columns - used);
+	if (columns - used >= PERCENT - 1) /* half a number would be another one */
+		add_right(&right, bar, columns - used);
 	used += add_cut(out, &right, columns - used);
 	if (*colour != '\0')
 		jobq_buf_adds(out, CTL_PLAIN);

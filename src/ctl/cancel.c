@@ -21,7 +21,8 @@ int ctl_cancel(int argc, char **argv)
 	const struct ctl_syntax syntax = {
 		.command = "cancel",
 		.operands = "ID...",
-		.sentence = "Cancels jobs that are still queued.\v"
+		.sentence = "Cancels jobs that are still queued; one that runs is for "
+			    "`jobqctl stop`.\v"
 			    "Exit status: 0 they are cancelled, 4 the service cannot be reached, 5 "
 			    "it refuses: one is not queued any more, or there is no such job.",
 		.groups = CTL_CLIENT,
@@ -30,5 +31,5 @@ int ctl_cancel(int argc, char **argv)
 	};
 
 	char **words = ctl_options(&syntax, argc, argv);
-	return ctl_jobs_each("DELETE", words, show, json);
+	return ctl_jobs_each("DELETE", words, "", show, json);
 }

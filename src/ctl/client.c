@@ -166,7 +166,7 @@ void ctl_client_say(char *into, size_t room, CURLcode code, const char *detail)
 
 	switch (code) {
 	case CURLE_PEER_FAILED_VERIFICATION:
-		snprintf(into, room, "its certificate is not trusted: %s (--ca FILE)", what);
+		snprintf(into, room, "its certificate is not trusted: %s", what);
 		break;
 	case CURLE_SSL_CACERT_BADFILE:
 		snprintf(into, room, "the file of --ca cannot be read: %s", what);
@@ -204,6 +204,8 @@ int ctl_client_try(struct ctl_client *client, const struct ctl_ask *ask,
 		curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer->status);
 	else
 		ctl_client_say(client->error, sizeof(client->error), code, detail);
+	client->distrusted = code == CURLE_PEER_FAILED_VERIFICATION ||
+			     code == CURLE_SSL_CACERT_BADFILE;
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
 	curl_slist_free_all(headers);
 	if (text != NULL)
@@ -220,8 +222,12 @@ int ctl_client_unreachable(const struct ctl_client *client, const char *why)
 {
 	fprintf(stderr, "jobqctl: %s cannot be reached: ", client->settings.url);
 	ctl_put(stderr, why, strlen(why));
-	fprintf(stderr, "\nIs the service running, and is that its address (--url, JOBQ_URL, or "
-			"`url = ` in %s)?\n",
+	fprintf(stderr,
+		client->distrusted
+			? "\nName the certificate of the authority that has signed it with --ca FILE, or "
+			  "`ca = ` in %s, if you trust it.\n"
+			: "\nIs the service running, and is that its address (--url, JOBQ_URL, or "
+			  "`url = ` in %s)?\n",
 		client->settings.file);
 	return CTL_UNREACHABLE;
 }
@@ -233,8 +239,27 @@ int ctl_client_judge(long status)
 	return status >= 400 && status < 500 ? CTL_REFUSED : CTL_UNREACHABLE;
 }
 
+/* Says what to do where a refusal's code tells more than its status; false: it does not. */
+static bool advise_by_code(const char *code)
+{
+	if (strcmp(code, "insufficient_scope") == 0)
+		fprintf(stderr, "Give a token of that scope with --token-file FILE; an administrator "
+				"makes one with `jobqctl token add NAME --scope SCOPE`.\n");
+	else if (strcmp(code, "job_not_found") == 0)
+		fprintf(stderr, "Jobs that have ended are kept for a while (`retention`); `jobqctl "
+				"list` shows those that there are.\n");
+	else if (strcmp(code, "queue_draining") == 0)
+		fprintf(stderr, "It takes jobs again when an administrator resumes it: `jobqctl queue "
+				"resume`.\n");
+	else
+		return false;
+	return true;
+}
+
 static void advise(const struct ctl_client *client, const struct ctl_answer *answer)
 {
+	if (advise_by_code(ctl_text_of(answer->json, "code")))
+		return;
 	switch (answer->status) {
 	case 401:
 		fprintf(stderr,

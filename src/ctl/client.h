@@ -35,6 +35,7 @@ struct ctl_client {
 	struct ctl_settings settings;
 	CURL *easy; /* for one request at a time; its connection is kept */
 	char error[CURL_ERROR_SIZE + 512]; /* why there was no answer */
+	bool distrusted; /* that was for the sake of certificates */
 };
 
 struct ctl_ask {

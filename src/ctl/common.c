@@ -17,21 +17,32 @@ int ctl_attach(const struct jobq_conf *conf, struct jobq_table **table)
 	return rc;
 }
 
-static char tame(char c)
+/*
+ * The byte at `at` as it may be shown. U+0080 to U+009F, which are 0xc2 and another byte, are
+ * control characters, too: terminals take U+009B for ESC [.
+ */
+static char tame(const char *text, size_t len, size_t at)
 {
-	return (unsigned char)c < 0x20 || c == 0x7f ? '?' : c;
+	const unsigned char c = (unsigned char)text[at];
+	const unsigned char next = at + 1 < len ? (unsigned char)text[at + 1] : 0;
+	const bool first = c == 0xc2 && next >= 0x80 && next < 0xa0;
+	const bool second = c >= 0x80 && c < 0xa0 && at > 0 && (unsigned char)text[at - 1] == 0xc2;
+
+	return c < 0x20 || c == 0x7f || first || second ? '?' : text[at];
 }
 
 void ctl_put(FILE *out, const char *text, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		putc(tame(text[i]), out);
+		putc(tame(text, len, i), out);
 }
 
 void ctl_add(struct jobq_buf *out, const char *text)
 {
-	for (; *text != '\0'; text++) {
-		char c = tame(*text);
+	const size_t len = strlen(text);
+
+	for (size_t i = 0; i < len; i++) {
+		char c = tame(text, len, i);
 		jobq_buf_add(out, &c, 1);
 	}
 }

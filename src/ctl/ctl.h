@@ -27,7 +27,13 @@ enum ctl_status {
 
 /* ---- command lines (argp) -------------------------------------------------- */
 
-/* One of `flag`, `text` and `number` is set, and filled when the option is given. */
+/* What an option that may be repeated was given. */
+struct ctl_texts {
+	const char *text[JOBQ_LABELS_MAX];
+	size_t count;
+};
+
+/* One of `flag`, `text`, `number` and `texts` is set, and filled when the option is given. */
 struct ctl_option {
 	const char *name;    /* without the dashes; NULL ends a list */
 	const char *operand; /* NULL: it has none */
@@ -35,10 +41,15 @@ struct ctl_option {
 	bool *flag;
 	const char **text;
 	uint64_t *number; /* from 1 on */
+	struct ctl_texts *texts;
 };
-#define CTL_FLAG(name, variable, sentence) {name, NULL, sentence, variable, NULL, NULL}
-#define CTL_TEXT(name, operand, variable, sentence) {name, operand, sentence, NULL, variable, NULL}
-#define CTL_NUMBER(name, operand, variable, sentence) {name, operand, sentence, NULL, NULL, variable}
+#define CTL_FLAG(name, variable, sentence) {name, NULL, sentence, variable, NULL, NULL, NULL}
+#define CTL_TEXT(name, operand, variable, sentence)                                                \
+	{name, operand, sentence, NULL, variable, NULL, NULL}
+#define CTL_NUMBER(name, operand, variable, sentence)                                              \
+	{name, operand, sentence, NULL, NULL, variable, NULL}
+#define CTL_TEXTS(name, operand, variable, sentence)                                               \
+	{name, operand, sentence, NULL, NULL, NULL, variable}
 
 enum ctl_groups {
 	CTL_LOCAL = 1,	/* -c and -o, which name a configuration */
@@ -101,6 +112,10 @@ int ctl_watch(int argc, char **argv);
 int ctl_status(int argc, char **argv);
 int ctl_list(int argc, char **argv);
 int ctl_cancel(int argc, char **argv);
+int ctl_stop(int argc, char **argv);
+int ctl_retry(int argc, char **argv);
+int ctl_log(int argc, char **argv);
+int ctl_queue(int argc, char **argv);
 int ctl_result(int argc, char **argv);
 int ctl_webhook(int argc, char **argv);
 int ctl_top(int argc, char **argv);

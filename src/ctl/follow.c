@@ -14,6 +14,7 @@
 #define TICK_MS 1000		/* estimates change though nothing happens */
 #define POLL_EVERY SECOND
 #define STREAM_AGAIN (30 * SECOND) /* a place may be free */
+#define GOODBYE_MOST 20		   /* jobs that are named when one goes */
 #define PATIENCE (60 * SECOND)	   /* with a service that was there */
 
 struct follow {
@@ -239,20 +240,23 @@ static bool all_ended(const struct follow *follow)
 	return !follow->board.all;
 }
 
+/* A command to go on with, unless it were too long to be read. */
 static void say_goodbye(struct follow *follow)
 {
-	struct jobq_buf text = {0};
-	unsigned named = 0;
+	struct jobq_buf text = {0}, ids = {0};
+	size_t named = 0;
 
-	if (follow->board.all) {
-		jobq_buf_adds(&text, "the jobs go on; watch them again with: jobqctl watch --all");
-	} else {
-		jobq_buf_adds(&text, "not cancelled, it goes on; watch again with: jobqctl watch");
-		for (size_t i = 0; i < follow->board.count && named < 20; i++)
-			if (follow->board.rows[i].rank < 2 && ++named > 0)
-				jobq_buf_addf(&text, " %" PRIu64, follow->board.rows[i].id);
+	for (size_t i = 0; i < follow->board.count; i++) {
+		if (follow->board.rows[i].rank < 2 && ++named > 0)
+			jobq_buf_addf(&ids, " %" PRIu64, follow->board.rows[i].id);
 	}
+	if (follow->board.all || named > GOODBYE_MOST)
+		jobq_buf_adds(&text, "the jobs go on; watch them again with: jobqctl watch --all");
+	else
+		jobq_buf_addf(&text, "not cancelled, %s on; watch again with: jobqctl watch%s",
+			      named > 1 ? "they go" : "it goes", ids.len > 0 ? ids.data : "");
 	ctl_board_say(&follow->board, text.data);
+	jobq_buf_free(&ids);
 	jobq_buf_free(&text);
 }
 
@@ -287,6 +291,23 @@ static int run(struct follow *follow, int fd)
 	return status != CTL_OK ? status : follow->board.status;
 }
 
+/* Who waits for a queue that stands still may wait for long. */
+static void look_at_queue(struct follow *follow)
+{
+	struct ctl_answer answer;
+	bool waits = false;
+
+	for (size_t i = 0; i < follow->board.count; i++)
+		waits = waits || follow->board.rows[i].rank == 0;
+	if (!waits)
+		return;
+	if (ask(follow, "/queue", &answer) == CTL_OK &&
+	    strcmp(ctl_text_of(json_object_get(answer.json, "queue"), "state"), "paused") == 0)
+		ctl_board_say(&follow->board,
+			      "the queue is paused: no job starts until `jobqctl queue resume`");
+	ctl_answer_free(&answer);
+}
+
 static int start(struct follow *follow)
 {
 	for (size_t i = 0; i < follow->what->count; i++) {
@@ -301,6 +322,8 @@ static int start(struct follow *follow)
 	}
 	if (status == CTL_UNREACHABLE)
 		ctl_client_unreachable(follow->client, follow->error);
+	if (status == CTL_OK)
+		look_at_queue(follow);
 	if (!follow->board.all && follow->board.count == 1)
 		snprintf(follow->path, sizeof(follow->path), "/jobs/%" PRIu64 "/events",
 			 follow->board.rows[0].id);

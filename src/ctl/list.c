@@ -39,26 +39,38 @@ static void print_jobs(const json_t *jobs)
 		print_job(job, colours);
 }
 
-static int ask(const char *status_name, const char *type, uint64_t limit, bool json)
+struct list {
+	const char *status, *type;
+	struct ctl_texts labels; /* one, or none */
+	uint64_t limit;
+	bool json;
+};
+
+static int ask(const struct list *list)
 {
 	struct jobq_buf path = {0};
 	struct ctl_client client;
 	struct ctl_answer answer = {0};
 
 	jobq_buf_adds(&path, "/jobs?");
-	if (status_name != NULL)
-		jobq_buf_addf(&path, "status=%s&", status_name);
-	if (type != NULL)
-		jobq_buf_addf(&path, "type=%s&", type);
-	if (limit > 0)
-		jobq_buf_addf(&path, "limit=%" PRIu64 "&", limit);
+	if (list->status != NULL)
+		jobq_buf_addf(&path, "status=%s&", list->status);
+	if (list->type != NULL)
+		jobq_buf_addf(&path, "type=%s&", list->type);
+	if (list->labels.count > 0) {
+		const char *label = list->labels.text[0];
+		const size_t name = strcspn(label, "=");
+		jobq_buf_addf(&path, "label=%.*s:%s&", (int)name, label, label + name + 1);
+	}
+	if (list->limit > 0)
+		jobq_buf_addf(&path, "limit=%" PRIu64 "&", list->limit);
 	path.data[--path.len] = '\0'; /* the ? or the last & */
 	int status = ctl_client_open(&client);
 	if (status == 0) {
 		const struct ctl_ask ask = {.method = "GET", .path = path.data};
 		status = ctl_client_ask(&client, &ask, &answer);
 	}
-	if (status == CTL_OK && json)
+	if (status == CTL_OK && list->json)
 		ctl_answer_print(&answer);
 	else if (status == CTL_OK)
 		print_jobs(json_object_get(answer.json, "jobs"));
@@ -68,18 +80,41 @@ static int ask(const char *status_name, const char *type, uint64_t limit, bool j
 	return ctl_flush(status);
 }
 
+/* False: it has been said what is wrong. */
+static bool makes_sense(const struct list *list)
+{
+	enum jobq_job_status status;
+	enum jobq_job_type type;
+	char choice[JOBQ_TYPE_CHOICE], wrong[JOBQ_TYPE_CHOICE + 24];
+	size_t name_len;
+
+	snprintf(wrong, sizeof(wrong), "--type is %s, not ", jobq_job_type_choice(choice));
+	if (list->status != NULL && !jobq_job_status_of(list->status, strlen(list->status), &status))
+		ctl_usage("--status is queued, running, completed, failed or cancelled, not ",
+			  list->status);
+	else if (list->type != NULL && !jobq_job_type_of(list->type, strlen(list->type), &type))
+		ctl_usage(wrong, list->type);
+	else if (list->labels.count > 1)
+		ctl_usage("list takes one --label", "");
+	else if (list->labels.count == 1 && !ctl_jobs_is_label(list->labels.text[0], &name_len))
+		ctl_usage(NULL, "");
+	else
+		return true;
+	return false;
+}
+
 int ctl_list(int argc, char **argv)
 {
-	const char *status = NULL, *type = NULL;
-	uint64_t limit = 0;
-	bool json = false;
-	char choice[JOBQ_TYPE_CHOICE], only[JOBQ_TYPE_CHOICE + 8], wrong[JOBQ_TYPE_CHOICE + 24];
+	struct list list = {0};
+	char choice[JOBQ_TYPE_CHOICE], only[JOBQ_TYPE_CHOICE + 8];
 	const struct ctl_option options[] = {
-		CTL_TEXT("status", "STATUS", &status,
+		CTL_TEXT("status", "STATUS", &list.status,
 			 "only those that are queued, running, completed, failed or cancelled"),
-		CTL_TEXT("type", "TYPE", &type, only),
-		CTL_NUMBER("limit", "N", &limit, "not more than N, from 1 to 10000"),
-		CTL_FLAG("json", &json, "print what the service answers"),
+		CTL_TEXT("type", "TYPE", &list.type, only),
+		CTL_TEXTS("label", "NAME=VALUE", &list.labels,
+			  "only those that were submitted with this label"),
+		CTL_NUMBER("limit", "N", &list.limit, "not more than N, from 1 to 10000"),
+		CTL_FLAG("json", &list.json, "print what the service answers"),
 		{0},
 	};
 	const struct ctl_syntax syntax = {
@@ -91,17 +126,8 @@ int ctl_list(int argc, char **argv)
 		.groups = CTL_CLIENT | CTL_COLOUR,
 		.options = options,
 	};
-	enum jobq_job_status known_status;
-	enum jobq_job_type known_type;
 
-	jobq_job_type_choice(choice);
-	snprintf(only, sizeof(only), "only %s", choice);
-	snprintf(wrong, sizeof(wrong), "--type is %s, not ", choice);
+	snprintf(only, sizeof(only), "only %s", jobq_job_type_choice(choice));
 	ctl_options(&syntax, argc, argv);
-	if (status != NULL && !jobq_job_status_of(status, strlen(status), &known_status))
-		return ctl_usage("--status is queued, running, completed, failed or cancelled, not ",
-				 status);
-	if (type != NULL && !jobq_job_type_of(type, strlen(type), &known_type))
-		return ctl_usage(wrong, type);
-	return ask(status, type, limit, json);
+	return makes_sense(&list) ? ask(&list) : CTL_USAGE;
 }

@@ -37,8 +37,11 @@ const struct ctl_given *ctl_given(void)
 
 int ctl_usage(const char *problem, const char *what)
 {
-	if (problem != NULL)
-		fprintf(stderr, "jobqctl: %s%s\n", problem, what);
+	if (problem != NULL) {
+		fprintf(stderr, "jobqctl: %s", problem);
+		ctl_put(stderr, what, strlen(what));
+		fprintf(stderr, "\n");
+	}
 	fprintf(stderr, "Try 'jobqctl --help'");
 	if (command != NULL)
 		fprintf(stderr, " or 'jobqctl %s --help'", command);
@@ -130,6 +133,8 @@ static void show_help(const struct reading *reading)
 	const struct ctl_syntax *syntax = reading->syntax;
 	char *name = NULL;
 
+	/* Everybody knows what argp would say of short options' arguments. */
+	setenv("ARGP_HELP_FMT", "no-dup-args-note", 0);
 	if (asprintf(&name, "jobqctl%s%s", syntax->command != NULL ? " " : "",
 		     syntax->command != NULL ? syntax->command : "") < 0)
 		abort();
@@ -141,6 +146,18 @@ static void show_help(const struct reading *reading)
 	exit(ctl_flush(EXIT_SUCCESS));
 }
 
+static void take_one_more(const struct ctl_option *option, char *arg)
+{
+	struct ctl_texts *texts = option->texts;
+
+	if (texts->count == JOBQ_LENGTH(texts->text)) {
+		fprintf(stderr, "jobqctl: --%s may be given %zu times at the most\n", option->name,
+			texts->count);
+		exit(ctl_usage(NULL, ""));
+	}
+	texts->text[texts->count++] = arg;
+}
+
 static void take_own(const struct ctl_option *option, char *arg)
 {
 	uint64_t number = 0;
@@ -149,6 +166,8 @@ static void take_own(const struct ctl_option *option, char *arg)
 		*option->flag = true;
 	} else if (option->text != NULL) {
 		*option->text = arg;
+	} else if (option->texts != NULL) {
+		take_one_more(option, arg);
 	} else if (jobq_text_u64(arg, strlen(arg), UINT32_MAX, &number) && number > 0) {
 		*option->number = number;
 	} else {
@@ -192,13 +211,6 @@ static error_t take(int key, char *arg, struct argp_state *state)
 	}
 }
 
-/* Everybody knows what argp would say of short options' arguments. */
-static char *filter(int key, const char *text, void *input)
-{
-	(void)input;
-	return key == ARGP_KEY_HELP_DUP_ARGS_NOTE ? NULL : (char *)text;
-}
-
 /* Makes argp's form of the tables, and lets it read. Exits when that fails. */
 static void read_line(struct reading *reading, int argc, char **argv, unsigned flags)
 {
@@ -228,7 +240,6 @@ static void read_line(struct reading *reading, int argc, char **argv, unsigned f
 		.args_doc = syntax->operands,
 		.doc = syntax->sentence,
 		.children = children,
-		.help_filter = filter,
 	};
 	reading->argp = &argp;
 	if (argp_parse(&argp, argc, argv, flags | ARGP_NO_HELP | ARGP_NO_EXIT, NULL, reading) != 0)

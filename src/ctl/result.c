@@ -97,5 +97,5 @@ int ctl_result(int argc, char **argv)
 	};
 
 	char **words = ctl_options(&syntax, argc, argv);
-	return ctl_jobs_each("GET", words, show, json);
+	return ctl_jobs_each("GET", words, "", show, json);
 }

@@ -172,7 +172,10 @@ static bool take_token(struct ctl_settings *settings, const struct ctl_given *gi
 	}
 	for (const char *at = settings->token; *at != '\0'; at++) {
 		if (*at <= 0x20 || *at >= 0x7f) { /* a line's end would begin another header */
-			fprintf(stderr, "jobqctl: a token is printable ASCII without blanks\n");
+			fprintf(stderr,
+				"jobqctl: the token (--token, --token-file, JOBQ_TOKEN or %s) holds "
+				"a blank, or what is not printable ASCII\n",
+				settings->file);
 			return false;
 		}
 	}

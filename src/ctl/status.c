@@ -24,8 +24,32 @@ static void print_time(const char *name, const json_t *job, const char *member)
 	jobq_buf_free(&text);
 }
 
-static void print_job(const json_t *job)
+/* What stands beside the job, where there is any. */
+static void print_remarks(const json_t *answer)
 {
+	static const char *const numbers[][2] = {{"position", "queue_position"},
+						 {"priority", "priority"}};
+	json_t *labels = json_object_get(answer, "labels"), *label;
+	struct jobq_buf text = {0};
+	const char *name;
+
+	for (size_t i = 0; i < JOBQ_LENGTH(numbers); i++) {
+		const json_t *number = json_object_get(answer, numbers[i][1]);
+		if (json_is_integer(number))
+			printf("  %-10s %" JSON_INTEGER_FORMAT "%s\n", numbers[i][0],
+			       json_integer_value(number), i == 0 ? " in the queue" : "");
+	}
+	json_object_foreach(labels, name, label) {
+		jobq_buf_addf(&text, "%s%s=%s", text.len > 0 ? " " : "", name,
+			      json_is_string(label) ? json_string_value(label) : "");
+	}
+	print_member("labels", text.len > 0 ? text.data : "");
+	jobq_buf_free(&text);
+}
+
+static void print_job(const json_t *answer)
+{
+	const json_t *job = json_object_get(answer, "job");
 	const char *status = ctl_text_of(job, "status"), *type = ctl_text_of(job, "type");
 	const char *colour = ctl_bar_colour(status, ctl_screen_colours(stdout));
 	struct jobq_buf summary = {0};
@@ -34,6 +58,7 @@ static void print_job(const json_t *job)
 	ctl_put(stdout, status, strlen(status));
 	printf("%s, %u%%\n", *colour != '\0' ? CTL_PLAIN : "", ctl_jobs_percent(job));
 	print_member("type", type);
+	print_remarks(answer);
 	print_time("created", job, "created_at");
 	print_time("started", job, "started_at");
 	print_time("completed", job, "completed_at");
@@ -55,14 +80,12 @@ static int status_of(const json_t *job)
 
 static int show(const char *id, const struct ctl_answer *answer, bool json)
 {
-	const json_t *job = json_object_get(answer->json, "job");
-
 	(void)id;
 	if (json)
 		ctl_answer_print(answer);
 	else
-		print_job(job);
-	return status_of(job);
+		print_job(answer->json);
+	return status_of(json_object_get(answer->json, "job"));
 }
 
 int ctl_status(int argc, char **argv)
@@ -85,5 +108,5 @@ int ctl_status(int argc, char **argv)
 	};
 
 	char **words = ctl_options(&syntax, argc, argv);
-	return ctl_jobs_each("GET", words, show, json);
+	return ctl_jobs_each("GET", words, "", show, json);
 }

@@ -3,11 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctl/jobs.h"
 #include "ctl/scenes.h"
-#include "ctl/view.h"
 
 struct submit {
-	const char *project, *action, *mode, *scope, *key;
+	const char *project, *action, *mode, *scope, *key, *priority;
+	struct ctl_texts labels;
 	bool wait, json;
 	uint64_t total; /* scenes or operations; 0: not known */
 };
@@ -68,42 +69,64 @@ static int write_body(struct submit *submit, char *const *words, json_t **body)
 	return status;
 }
 
-static int follow(struct ctl_client *client, const struct submit *submit, const char *id)
+static bool add_priority(json_t *remarks, const char *text)
 {
-	const struct ctl_follow what = {
-		.ids = &id,
-		.count = 1,
-		.total = submit->total,
-		.json = submit->json,
-	};
+	const bool negative = *text == '-';
+	uint64_t size;
 
-	return ctl_follow(client, &what);
+	if (!jobq_text_u64(text + negative, strlen(text + negative), JOBQ_PRIORITY_MAX, &size)) {
+		fprintf(stderr, "jobqctl: --priority is a whole number from %d to %d, not ",
+			-JOBQ_PRIORITY_MAX, JOBQ_PRIORITY_MAX);
+		ctl_put(stderr, text, strlen(text));
+		fprintf(stderr, "\n");
+		return false;
+	}
+	json_int_t value = negative ? -(json_int_t)size : (json_int_t)size;
+	return json_object_set_new(remarks, "priority", json_integer(value)) == 0;
 }
 
-static int post(struct ctl_client *client, const struct submit *submit, json_t *body)
+static bool add_labels(json_t *remarks, const struct ctl_texts *words)
 {
-	const struct ctl_ask ask = {
-		.method = "POST",
+	json_t *labels = json_object();
+	bool good = true;
+
+	for (size_t i = 0; i < words->count && good; i++) {
+		const char *word = words->text[i];
+		size_t len;
+
+		good = ctl_jobs_is_label(word, &len);
+		if (good && json_object_getn(labels, word, len) != NULL) {
+			fprintf(stderr, "jobqctl: --label names %.*s twice\n", (int)len, word);
+			good = false;
+		} else if (good) {
+			json_object_setn_new(labels, word, len, json_string(word + len + 1));
+		}
+	}
+	if (good && words->count > 0)
+		json_object_set(remarks, "labels", labels);
+	json_decref(labels);
+	return good;
+}
+
+/* What any job may have. False: it has been said what is wrong. */
+static bool add_remarks(json_t *remarks, const struct submit *submit)
+{
+	return (submit->priority == NULL || add_priority(remarks, submit->priority)) &&
+	       add_labels(remarks, &submit->labels);
+}
+
+static int post(const struct submit *submit, json_t *body)
+{
+	const struct ctl_new_job job = {
 		.path = "/jobs",
 		.body = body,
 		.key = submit->key,
+		.total = submit->total,
+		.wait = submit->wait,
+		.json = submit->json,
 	};
-	struct ctl_answer answer;
 
-	int status = ctl_client_ask(client, &ask, &answer);
-	if (status == CTL_OK) {
-		const char *id = ctl_text_of(answer.json, "job_id");
-		if (answer.replayed)
-			fprintf(stderr, "jobqctl: this has been submitted before with that key\n");
-		if (submit->json && !submit->wait)
-			ctl_answer_print(&answer);
-		else if (!submit->json)
-			printf("%s\n", id);
-		fflush(stdout); /* whatever becomes of the rest: this is its id */
-		status = submit->wait && ctl_is_id(id) ? follow(client, submit, id) : CTL_OK;
-	}
-	ctl_answer_free(&answer);
-	return ctl_flush(status);
+	return ctl_jobs_start(&job);
 }
 
 int ctl_submit(int argc, char **argv)
@@ -120,6 +143,10 @@ int ctl_submit(int argc, char **argv)
 			 "failure [continue]"),
 		CTL_TEXT("scope", "SCOPE", &submit.scope,
 			 "what is warmed: all scenes, or the stale ones [all]"),
+		CTL_TEXT("priority", "N", &submit.priority,
+			 "from -10 to 10; jobs of a higher one start first [0]"),
+		CTL_TEXTS("label", "NAME=VALUE", &submit.labels,
+			  "a label by which list finds the job; may be repeated"),
 		CTL_TEXT("idempotency-key", "KEY", &submit.key,
 			 "submitted again with this key it is not done again"),
 		CTL_FLAG("wait", &submit.wait, "follow the job to its end, as watch does"),
@@ -143,8 +170,7 @@ int ctl_submit(int argc, char **argv)
 		.least = 1,
 		.options = options,
 	};
-	struct ctl_client client;
-	json_t *body = NULL;
+	json_t *remarks, *body = NULL;
 
 	char **words = ctl_options(&syntax, argc, argv);
 	const bool warm = strcmp(words[0], "warm") == 0;
@@ -156,13 +182,14 @@ int ctl_submit(int argc, char **argv)
 	const char *problem = misplaced(&submit, words[0]);
 	if (problem != NULL)
 		return ctl_usage(problem, "");
-	int status = write_body(&submit, words, &body);
-	if (status != 0)
-		return status;
-	status = ctl_client_open(&client);
-	if (status == 0)
-		status = post(&client, &submit, body);
-	ctl_client_close(&client);
+	remarks = json_object();
+	int status = add_remarks(remarks, &submit) ? write_body(&submit, words, &body)
+						   : ctl_usage(NULL, "");
+	if (status == 0) {
+		json_object_update(body, remarks);
+		status = post(&submit, body);
+	}
+	json_decref(remarks);
 	json_decref(body);
 	return status;
 }

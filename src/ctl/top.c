@@ -12,7 +12,6 @@
 #include "ctl/jobs.h"
 
 #define SECOND INT64_C(1000000)
-#define QUEUED_MOST 10000 /* that one answer tells of */
 #define WINDOW 60	  /* seconds that rates are of */
 #define INTERVAL 2
 #define HEARD_WITHIN (5 * SECOND) /* a stream opens by then, or there is none */
@@ -25,7 +24,7 @@ struct top {
 	struct ctl_stream stream;
 	struct ctl_screen screen;
 	struct jobq_buf line;
-	struct ctl_answer health, running, queued;
+	struct ctl_answer health, queue, running, oldest;
 	uint64_t interval;
 	unsigned counts[WINDOW][COUNTS]; /* a second each, round and round */
 	int64_t second;			 /* the last one that has been begun */
@@ -112,37 +111,40 @@ static int ask(struct top *top, const char *path, struct ctl_answer *answer, boo
 
 static int look(struct top *top)
 {
-	char path[64];
-
-	snprintf(path, sizeof(path), "/jobs?status=queued&limit=%d", QUEUED_MOST);
 	int status = ask(top, "/healthz", &top->health, true);
+
+	if (status == CTL_OK)
+		status = ask(top, "/queue", &top->queue, false);
 	if (status == CTL_OK)
 		status = ask(top, "/jobs?status=running", &top->running, false);
 	if (status == CTL_OK)
-		status = ask(top, path, &top->queued, false);
+		status = ask(top, "/jobs?status=queued&limit=1", &top->oldest, false);
 	return status;
 }
 
-static size_t number_of(const struct ctl_answer *jobs)
+static size_t busy(const struct top *top)
 {
-	return json_array_size(json_object_get(jobs->json, "jobs"));
+	return json_array_size(json_object_get(top->running.json, "jobs"));
+}
+
+static const json_t *queue(const struct top *top)
+{
+	return json_object_get(top->queue.json, "queue");
+}
+
+static json_int_t number_of(const struct top *top, const char *name)
+{
+	return json_integer_value(json_object_get(queue(top), name));
 }
 
 /* Seconds that the oldest queued job has been waiting, by the service's clock. */
 static int64_t oldest(const struct top *top)
 {
-	const json_t *first = json_array_get(json_object_get(top->queued.json, "jobs"), 0);
-	int64_t now = top->queued.date > 0 ? top->queued.date : jobq_clock_wall() / SECOND;
+	const json_t *first = json_array_get(json_object_get(top->oldest.json, "jobs"), 0);
+	int64_t now = top->oldest.date > 0 ? top->oldest.date : jobq_clock_wall() / SECOND;
 	int64_t age = now - json_integer_value(json_object_get(first, "created_at"));
 
 	return first == NULL || age < 0 ? 0 : age;
-}
-
-static json_int_t slots(const struct top *top)
-{
-	const json_t *workers = json_object_get(top->health.json, "workers");
-
-	return json_integer_value(json_object_get(workers, "slots"));
 }
 
 /* ---- for programs ----------------------------------------------------------------------- */
@@ -152,11 +154,10 @@ static void print_values(struct top *top)
 	size_t i;
 	json_t *job;
 
-	printf("status %s\nslots %" JSON_INTEGER_FORMAT "\nslots_busy %zu\nqueued %zu%s\n"
-	       "oldest_queued_seconds %" PRId64 "\n",
-	       ctl_text_of(top->health.json, "status"), slots(top), number_of(&top->running),
-	       number_of(&top->queued), number_of(&top->queued) == QUEUED_MOST ? "+" : "",
-	       oldest(top));
+	printf("status %s\nqueue %s\nslots %" JSON_INTEGER_FORMAT "\nslots_busy %zu\n"
+	       "queued %" JSON_INTEGER_FORMAT "\noldest_queued_seconds %" PRId64 "\n",
+	       ctl_text_of(top->health.json, "status"), ctl_text_of(queue(top), "state"),
+	       number_of(top, "slots"), busy(top), number_of(top, "queued"), oldest(top));
 	for (unsigned count = 0; count < COUNTS; count++) {
 		double rate = rate_of(top, count);
 		if (rate >= 0)
@@ -182,6 +183,20 @@ static void draw(struct top *top)
 	line->len = 0;
 }
 
+/* A line only when it is not as it should be. */
+static void draw_state(struct top *top)
+{
+	const char *state = ctl_text_of(queue(top), "state");
+
+	if (strcmp(state, "paused") == 0)
+		jobq_buf_adds(&top->line, "queue   paused: no job starts until `jobqctl queue resume`");
+	else if (strcmp(state, "draining") == 0)
+		jobq_buf_adds(&top->line, "queue   draining: it takes no job until `jobqctl queue resume`");
+	else
+		return;
+	draw(top);
+}
+
 static void draw_numbers(struct top *top)
 {
 	struct jobq_buf *line = &top->line;
@@ -194,14 +209,15 @@ static void draw_numbers(struct top *top)
 	jobq_buf_addf(line, "%s  %s  service ", clock, top->client.settings.url);
 	ctl_add(line, ctl_text_of(top->health.json, "status"));
 	draw(top);
-	jobq_buf_addf(line, "slots   %zu of %" JSON_INTEGER_FORMAT " busy   queued %zu%s",
-		      number_of(&top->running), slots(top), number_of(&top->queued),
-		      number_of(&top->queued) == QUEUED_MOST ? " or more" : "");
-	if (number_of(&top->queued) > 0) {
+	jobq_buf_addf(line,
+		      "slots   %zu of %" JSON_INTEGER_FORMAT " busy   queued %" JSON_INTEGER_FORMAT,
+		      busy(top), number_of(top, "slots"), number_of(top, "queued"));
+	if (number_of(top, "queued") > 0) {
 		jobq_buf_adds(line, ", the oldest for ");
 		ctl_bar_duration(line, (double)oldest(top));
 	}
 	draw(top);
+	draw_state(top);
 	jobq_buf_adds(line, "rates ");
 	for (unsigned count = 0; count < COUNTS; count++) {
 		double rate = rate_of(top, count);
@@ -317,8 +333,9 @@ static int start(struct top *top)
 		ctl_client_unreachable(&top->client, top->client.error);
 	ctl_stream_free(&top->stream);
 	ctl_answer_free(&top->health);
+	ctl_answer_free(&top->queue);
 	ctl_answer_free(&top->running);
-	ctl_answer_free(&top->queued);
+	ctl_answer_free(&top->oldest);
 	jobq_buf_free(&top->line);
 	return ctl_flush(status);
 }

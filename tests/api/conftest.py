@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
-from service import Service  # noqa: E402
+from service import Service, program  # noqa: E402
 
 SMALL = """[gd_scene load_steps=2 format=3]
 
@@ -90,3 +90,24 @@ def slow_job(service, operations=10000):
 
 def quick_job(service, **arguments):
     return service.submit("scene_preload", {"scene_paths": ["res://a.tscn"]}, **arguments)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """No settings but those that a test makes."""
+    for name in ("JOBQ_URL", "JOBQ_TOKEN", "NO_COLOR", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def client(service, home, monkeypatch):
+    """Runs jobqctl as a client of the service: `client("list", …)`."""
+    monkeypatch.setenv("JOBQ_URL", service.base_url)
+    monkeypatch.setenv("JOBQ_TOKEN", service.token)
+
+    def run(*words, **keywords):
+        return program("jobqctl", *words, **keywords)
+    return run

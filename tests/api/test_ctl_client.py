@@ -1,29 +1,22 @@
 """jobqctl as a client: what it asks of a service, and how it looks in terminals and pipes."""
 
 import contextlib
-import fcntl
 import http.server
 import json
 import os
-import pty
 import re
-import select
 import signal
-import struct
 import subprocess
-import termios
 import threading
 import time
 from pathlib import Path
 
 import pytest
 from conftest import quick_job, slow_job
-from service import ROOT, Service, free_port, program, wait_until
+from service import Service, free_port, program, wait_until
+from terminal import Terminal, screen
 
 OK, FAILED, USAGE, CANCELLED, UNREACHABLE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
-COMMANDS = ["submit", "watch", "status", "list", "cancel", "result", "webhook", "top", "doctor",
-            "scene", "show", "cache", "check", "fsck", "backup", "remove-table"]
-STATUSES = ["queued", "running", "completed", "failed", "cancelled"]
 
 
 @pytest.fixture(scope="module")
@@ -52,111 +45,12 @@ def nothing_left(request):
         service.wait_workers()
 
 
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    """No settings but those that a test makes."""
-    for name in ("JOBQ_URL", "JOBQ_TOKEN", "NO_COLOR", "XDG_CONFIG_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    (tmp_path / "home").mkdir()
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def client(service, home, monkeypatch):
-    """Runs jobqctl as a client of the service: `client("list", …)`."""
-    monkeypatch.setenv("JOBQ_URL", service.base_url)
-    monkeypatch.setenv("JOBQ_TOKEN", service.token)
-
-    def run(*words, **keywords):
-        return program("jobqctl", *words, **keywords)
-    return run
-
-
 def slow_input(operations):
     """Operations that take some milliseconds each."""
     return "validate res://slow.tscn\n" * operations
 
 
 # ---- terminals -------------------------------------------------------------------
-
-
-class Terminal:
-    """jobqctl in a terminal of a size; `screen()` is what one would see."""
-
-    def __init__(self, *words, columns=100, rows=24, **environment):
-        environment = {**os.environ, "TERM": "xterm-256color", **environment}
-        self.master, slave = pty.openpty()
-        self.columns, self.rows = columns, rows
-        self.set_size(slave, columns, rows)
-        self.process = subprocess.Popen(
-            [Path(os.environ["JOBQ_BUILD"]) / "jobqctl", *map(str, words)],
-            stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
-        os.close(slave)
-        self.output = ""
-
-    @staticmethod
-    def set_size(fd, columns, rows):
-        fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-
-    def resize(self, columns, rows):
-        self.set_size(self.master, columns, rows)  # the kernel sends SIGWINCH
-
-    def read(self, seconds=0.05):
-        if select.select([self.master], [], [], seconds)[0]:
-            with contextlib.suppress(OSError):  # EIO: the other side is closed
-                self.output += os.read(self.master, 65536).decode(errors="replace")
-        return self.output
-
-    def expect(self, pattern, timeout=30):
-        try:
-            wait_until(lambda: re.search(pattern, self.read()), timeout, pattern)
-        except AssertionError as error:
-            raise AssertionError(f"{error}: {self.output[-2000:]!r}") from None
-
-    def keys(self, text):
-        os.write(self.master, text.encode())
-
-    def wait(self, timeout=60):
-        wait_until(lambda: self.read() is not None and self.process.poll() is not None, timeout,
-                   "the end")
-        while select.select([self.master], [], [], 0.1)[0]:
-            before = len(self.output)
-            self.read()
-            if len(self.output) == before:
-                break
-        return self.process.returncode
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *rest):
-        self.process.kill()
-        self.process.wait()
-        os.close(self.master)
-
-
-def screen(output):
-    """The lines that are left when the escape sequences have been obeyed."""
-    lines, row, column = [""], 0, 0
-    for piece in re.findall(r"\x1b\[[0-9;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", output):
-        if piece == "\n":
-            row += 1
-            while row >= len(lines):
-                lines.append("")
-        elif piece == "\r":
-            column = 0
-        elif piece.endswith("A") and piece[0] == "\x1b":
-            row -= int(piece[2:-1])
-            assert row >= 0, "above the first line"
-        elif piece.endswith("J") and piece[0] == "\x1b":
-            del lines[row + 1:]
-            lines[row] = lines[row][:column]
-        elif piece[0] != "\x1b":
-            lines[row] = lines[row][:column] + piece + lines[row][column + len(piece):]
-            column += len(piece)
-    return [line.rstrip() for line in lines if line.strip()]
 
 
 def test_bar_in_a_terminal(client, service):
@@ -874,75 +768,6 @@ def test_certificates(service, home):
 
 
 # ---- the program -----------------------------------------------------------------
-
-
-def options_of(command):
-    done = program("jobqctl", *command.split(), "--help")
-    assert done.returncode == 0 and done.stderr == ""
-    assert done.stdout.startswith(f"Usage: jobqctl {command}")
-    return set(re.findall(r"^ .*?(--[a-z-]+)", done.stdout, re.M))
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_has_help_and_is_completed(command):
-    assert re.search(rf"^  {command} ", program("jobqctl", "--help").stdout, re.M)
-    options = options_of(command)
-    assert {"--help", "--version"} <= options
-    bash = (ROOT / "packaging/completion/jobqctl.bash").read_text()
-    zsh = (ROOT / "packaging/completion/_jobqctl").read_text()
-    assert f"'{command}:" in zsh or f'"{command}:' in zsh
-    complete = completions("jobqctl", command, "--")
-    assert set(complete) == options
-    for option in options:
-        assert option in bash and re.sub("^--", "", option) in zsh
-
-
-def completions(*words):
-    """What bash offers for the last word."""
-    script = (f"source {ROOT}/packaging/completion/jobqctl.bash; compopt() {{ :; }}; "
-              "COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _jobqctl; printf '%s\\n' \"${COMPREPLY[@]}\"")
-    done = subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True,
-                          timeout=30, cwd="/")
-    assert done.stderr == ""
-    return done.stdout.split()
-
-
-def test_every_command_is_completed():
-    listed = program("jobqctl", "--help").stdout.partition("\nCommands")[2]
-    listed = re.findall(r"^  ([a-z-]+) ", listed, re.M)
-    assert set(COMMANDS) < set(listed)
-    assert sorted(completions("jobqctl", "")) == sorted(listed)
-
-
-def test_completion_of_the_token_command():
-    """Its help is its own."""
-    told = set(re.findall(r"^  (--[a-z-]+)", program("jobqctl", "token", "--help").stdout, re.M))
-    zsh = (ROOT / "packaging/completion/_jobqctl").read_text()
-    assert len(told) > 5 and all(f"'{option}" in zsh for option in told)
-    verbs = completions("jobqctl", "token", "")
-    assert verbs == ["add", "list", "revoke", "rotate"]
-    offered = {option for verb in verbs for option in completions("jobqctl", "token", verb, "--")}
-    assert told <= offered
-    assert completions("jobqctl", "token", "add", "--scope", "") == ["read", "submit", "admin"]
-    assert completions("jobqctl", "submit", "warm", "--scope", "") == ["all", "stale"]
-
-
-def test_completion_of_words():
-    assert completions("jobqctl", "--url", "http://x", "su") == ["submit"]
-    assert completions("jobqctl", "list", "--status", "") == STATUSES
-    assert completions("jobqctl", "list", "--status", "=", "f") == ["failed"]
-    assert completions("jobqctl", "submit", "") == ["preload", "batch", "warm"]
-    assert completions("jobqctl", "submit", "batch", "--action", "v") == ["validate"]
-    assert "redeliver" in completions("jobqctl", "webhook", "")
-    assert "job.failed" in completions("jobqctl", "webhook", "add", "http://x", "job.f")
-    assert completions("jobqctl", "no-such", "") == []
-
-
-def test_completion_of_ids(client, service, monkeypatch):
-    monkeypatch.setenv("PATH", f"{os.environ['JOBQ_BUILD']}:{os.environ['PATH']}")
-    job = quick_job(service)
-    service.wait_job(job)
-    assert "1" in completions("jobqctl", "watch", "")
 
 
 def test_only_clients_link_libcurl():

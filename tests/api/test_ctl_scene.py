@@ -34,7 +34,7 @@ def checked(tmp_path_factory):
         'other = Resource("res://a.tscn")\n')
     (root / "forged.tscn").write_text(
         '[gd_scene format=3]\n\n[ext_resource type="Texture2D" '
-        'path="res://gone\n\x1b[2Kres://a.tscn: ok\n.png" id="1"]\n[node name="A" type="Node"]\n')
+        'path="res://gone\n\x1b[2Kres://a.tscn: ok\n\u009b2J.png" id="1"]\n[node name="A" type="Node"]\n')
     return root
 
 
@@ -153,7 +153,7 @@ def test_scenes_cannot_forge_lines(checked):
     error, *warnings = done.stdout.splitlines()
     assert error.startswith("res://forged.tscn: error: res://gone?")
     assert all(line.startswith("res://forged.tscn: warning: line 3: ") for line in warnings)
-    assert "\x1b" not in done.stdout
+    assert "\x1b" not in done.stdout and "\x9b" not in done.stdout and "??2J.png" in done.stdout
     line, = check(checked, "--json", "forged.tscn").stdout.splitlines()
     assert "\x1b[2K" in json.loads(line)["errors"][0], "JSON has what is there"
 

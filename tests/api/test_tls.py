@@ -12,7 +12,8 @@ from contextlib import contextmanager
 
 import pytest
 import requests
-from service import ROOT, Service, free_port, wait_until
+from conftest import slow_job
+from service import ROOT, Service, free_port, program, wait_until
 from test_nginx import (MIB, SECURITY, Answer, answers, compose, log_lines, logged, reload)
 
 HSTS = "max-age=63072000"
@@ -201,6 +202,61 @@ def test_too_large_over_tls(site, tmp_path, http):
     got = curl(site, http, "-w", "%{http_code}", "-H", f"Authorization: Bearer {site.token}",
                "--data-binary", f"@{tmp_path}/body", f"https://localhost:{site.https}/jobs")
     assert json.loads(got[:-3])["code"] == "payload_too_large" and got[-3:] == "413"
+
+
+# ---- the command line ---------------------------------------------------------------
+
+
+@pytest.fixture
+def ctl(site, home, monkeypatch):
+    """jobqctl as a client of the site; it trusts whom the test says."""
+    monkeypatch.setenv("JOBQ_URL", f"https://localhost:{site.https}")
+    monkeypatch.setenv("JOBQ_TOKEN", site.token)
+
+    def run(*words):
+        return program("jobqctl", *words)
+    return run
+
+
+def test_jobqctl_over_tls(site, ctl):
+    ca = ["--ca", site.authority]
+    done = ctl(*ca, "submit", "preload", "a.tscn", "--wait")
+    assert (done.returncode, done.stderr) == (0, "")
+    job, *_, last = done.stdout.splitlines()
+    assert re.fullmatch(rf"{job} scene_preload completed 100% in \d:\d\d: 1 of 1 scenes", last)
+    slow = slow_job(site, 12)
+    done = ctl("watch", slow, job, *ca)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len([line for line in done.stdout.splitlines() if line.startswith(f"{slow} ")]) > 2, \
+        "what a stream tells"
+    assert ctl("list", *ca).returncode == 0
+    assert ctl("top", "--once", "--interval", "1", *ca).stdout.startswith("status ok\n")
+
+
+def test_jobqctl_finds_the_authority_in_its_file(site, ctl, home):
+    (home / ".config/jobq").mkdir(parents=True)
+    (home / ".config/jobq/client.conf").write_text(f"ca = {site.authority}\n")
+    assert ctl("list").returncode == 0
+
+
+@pytest.mark.parametrize("words", [
+    ["list"], ["submit", "warm", "--wait"], ["watch", "1"], ["watch", "--all"], ["top"],
+    ["queue", "pause"]], ids=" ".join)
+def test_jobqctl_trusts_no_stranger(site, ctl, clients, words):
+    before = len(log_lines(site))
+    for more in ([], ["--ca", clients["ca"]], ["--ca", "/no/such"]):
+        done = ctl(*words, *more)
+        assert (done.returncode, done.stdout) == (4, "")
+        assert "certificate" in done.stderr.splitlines()[0]
+        assert "--ca FILE" in done.stderr.splitlines()[1]
+    assert "is not trusted" in ctl(*words).stderr
+    assert len(log_lines(site)) == before, "nothing was asked, and no token shown"
+
+
+def test_jobqctl_trusts_no_other_name(site, ctl):
+    done = ctl("list", "--ca", site.authority, "--url", f"https://127.0.0.2:{site.https}")
+    assert done.returncode == 4 and "127.0.0.2" in done.stderr.splitlines()[0]
+    assert "certificate is not trusted" in done.stderr
 
 
 # ---- headers --------------------------------------------------------------------------
