@@ -199,7 +199,8 @@ EXTRA_DIST += \
 	%D%/fuzz/webhook.dict %D%/scene/corpus.py %D%/scene/differential.py %D%/scene/grammar.py %D%/scene/tree_sitter.c \
 	%D%/package %D%/support %D%/tree \
 	%D%/web/bridge.mjs %D%/web/browser.py %D%/web/conftest.py %D%/web/package-lock.json %D%/web/package.json \
-	%D%/web/steps.py %D%/web/test_control.py %D%/web/test_dashboard.py %D%/web/test_load.py
+	%D%/web/steps.py %D%/web/test_control.py %D%/web/test_dashboard.py %D%/web/test_load.py \
+	%D%/web/test_newcomer.py
 CLEANFILES += $(EXTRA_PROGRAMS)
 
 dist-hook:
