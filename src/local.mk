@@ -50,10 +50,11 @@ libjobq_a_SOURCES = \
 	%D%/ctl/ctl.h %D%/ctl/board.h %D%/ctl/client.h %D%/ctl/doctor.h %D%/ctl/jobs.h %D%/ctl/scenes.h \
 	%D%/ctl/view.h %D%/ctl/backup.c %D%/ctl/bar.c %D%/ctl/board.c %D%/ctl/cache.c %D%/ctl/cancel.c \
 	%D%/ctl/client.c %D%/ctl/common.c %D%/ctl/doctor.c %D%/ctl/doctor_local.c %D%/ctl/follow.c %D%/ctl/fsck.c \
-	%D%/ctl/jobs.c %D%/ctl/list.c %D%/ctl/log.c %D%/ctl/nginx.c %D%/ctl/options.c %D%/ctl/queue.c \
-	%D%/ctl/result.c %D%/ctl/retry.c %D%/ctl/scene.c %D%/ctl/scenes.c %D%/ctl/screen.c \
-	%D%/ctl/settings.c %D%/ctl/sse.c %D%/ctl/status.c %D%/ctl/stop.c %D%/ctl/stream.c \
-	%D%/ctl/submit.c %D%/ctl/token.c %D%/ctl/top.c %D%/ctl/watch.c %D%/ctl/webhook.c
+	%D%/ctl/installed.c %D%/ctl/jobs.c %D%/ctl/list.c %D%/ctl/log.c %D%/ctl/nginx.c \
+	%D%/ctl/options.c %D%/ctl/queue.c %D%/ctl/result.c %D%/ctl/retry.c %D%/ctl/scene.c \
+	%D%/ctl/scenes.c %D%/ctl/screen.c %D%/ctl/settings.c %D%/ctl/sse.c %D%/ctl/status.c \
+	%D%/ctl/stop.c %D%/ctl/stream.c %D%/ctl/submit.c %D%/ctl/token.c %D%/ctl/top.c \
+	%D%/ctl/watch.c %D%/ctl/webhook.c
 
 sbin_PROGRAMS += jobqd jobq-api jobq-hook
 jobqd_SOURCES = %D%/super/main.c

@@ -202,6 +202,13 @@ void api_gone_forget(int fd);
 struct jobq_table *api_table_take(const struct jobq_conf *conf);
 void api_table_give(struct jobq_table *table);
 /*
+ * Waits, for submit_timeout at the most, while a jobqd that has just been started is
+ * about to have the request's table: while one of another layout stands there (as on
+ * an upgrade, until the older jobqd has ended), and while jobs are read into it. At
+ * once where there is no table at all: then nothing tells that a jobqd will come.
+ */
+void api_table_await(struct api_request *request);
+/*
  * Whether a supervisor owns the request's table. If not, looks whether another
  * table stands under the name by now and changes request->table to it.
  */

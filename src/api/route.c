@@ -147,6 +147,8 @@ static void run(struct api_request *request, const struct route *route,
 	}
 	if (!read_segments(request, route, segments))
 		return;
+	if ((route->needs & TABLE) != 0)
+		api_table_await(request);
 	if (request->table == NULL && (route->needs & TABLE) != 0) {
 		api_reply_unavailable(request, 2, "supervisor_unavailable",
 				      "The supervisor has not been started yet; try again soon");

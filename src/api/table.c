@@ -1,9 +1,13 @@
 #include "config.h"
 
+#include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/api.h"
 #include "jobq/table_counters.h"
+
+#define LOOK 50 /* milliseconds between looks for a table that can be attached */
 
 /*
  * The attachment that new requests get, and how many requests use it. One that
@@ -17,6 +21,7 @@ struct hold {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct hold *holds; /* the first is the current one */
+static struct jobq_buf refused; /* why the last table that stood there was not attached */
 
 static void drop_unused(void)
 {
@@ -32,6 +37,17 @@ static void drop_unused(void)
 	}
 }
 
+/* Remembers why, and says what has not been said before. With the lock. */
+static void refuse(struct jobq_buf *why)
+{
+	if (why->len == 0) /* there is none, maybe because the next one is being made */
+		return;
+	if (refused.len == 0 || strcmp(why->data, refused.data) != 0)
+		jobq_log(JOBQ_LOG_ERROR, "table_refused", "msg=\"%s\"", why->data);
+	jobq_buf_free(&refused);
+	refused = *why;
+}
+
 /* Puts the table that the name stands for now in front. With the lock. */
 static void attach(const struct jobq_conf *conf)
 {
@@ -39,11 +55,11 @@ static void attach(const struct jobq_conf *conf)
 	struct jobq_table *table;
 
 	int rc = jobq_table_attach(conf->table_name, &table, &why);
-	if (rc < 0 && why.len > 0)
-		jobq_log(JOBQ_LOG_ERROR, "table_refused", "msg=\"%s\"", why.data);
-	jobq_buf_free(&why);
-	if (rc < 0)
+	if (rc < 0) {
+		refuse(&why);
 		return;
+	}
+	jobq_buf_free(&refused);
 	struct hold *hold = calloc(1, sizeof(*hold));
 	if (hold == NULL) {
 		jobq_table_detach(table);
@@ -85,6 +101,31 @@ void api_table_give(struct jobq_table *table)
 	}
 	drop_unused();
 	pthread_mutex_unlock(&lock);
+}
+
+static bool is_refused(void)
+{
+	pthread_mutex_lock(&lock);
+	bool is = refused.len > 0;
+	pthread_mutex_unlock(&lock);
+	return is;
+}
+
+void api_table_await(struct api_request *request)
+{
+	const int64_t deadline = jobq_clock_mono() + request->conf->submit_timeout * 1000;
+
+	if (request->table == NULL ? !is_refused() : jobq_table_is_ready(request->table))
+		return;
+	if (!api_pool_enter())
+		return;
+	while (request->table == NULL && jobq_clock_mono() < deadline) {
+		poll(NULL, 0, LOOK);
+		request->table = api_table_take(request->conf);
+	}
+	if (request->table != NULL)
+		jobq_table_await_owner(request->table, deadline);
+	api_pool_leave();
 }
 
 bool api_table_owned(struct api_request *request)

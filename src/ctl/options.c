@@ -110,7 +110,7 @@ static const struct argp_option local_options[] = {
 	{0},
 };
 static const struct argp_option client_options[] = {
-	{"url", KEY_URL, "URL", 0, "the service's address [$JOBQ_URL, http://localhost:8080]", 0},
+	{"url", KEY_URL, "URL", 0, "the service's address [$JOBQ_URL, the one installed here, http://localhost:8080]", 0},
 	{"token-file", KEY_TOKEN_FILE, "FILE", 0, "read the token from FILE [$JOBQ_TOKEN]", 0},
 	{"token", KEY_TOKEN, "TOKEN", 0, "the token itself, which others may see", 0},
 	{"ca", KEY_CA, "FILE", 0, "file of certificates that the service's is checked with", 0},

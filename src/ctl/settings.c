@@ -169,6 +169,10 @@ static bool take_token(struct ctl_settings *settings, const struct ctl_given *gi
 		}
 	} else if (environment != NULL && *environment != '\0') {
 		set(&settings->token, environment);
+	} else if (settings->installed && *settings->token == '\0') {
+		char *token = ctl_installed_token();
+		set(&settings->token, token != NULL ? token : "");
+		free(token);
 	}
 	for (const char *at = settings->token; *at != '\0'; at++) {
 		if (*at <= 0x20 || *at >= 0x7f) { /* a line's end would begin another header */
@@ -182,6 +186,18 @@ static bool take_token(struct ctl_settings *settings, const struct ctl_given *gi
 	return true;
 }
 
+static void take_installed(struct ctl_settings *settings)
+{
+	char *url, *certificate;
+
+	settings->installed = ctl_installed(&url, &certificate);
+	set(&settings->url, settings->installed ? url : URL_DEFAULT);
+	if (settings->installed)
+		set(&settings->ca, certificate);
+	free(url);
+	free(certificate);
+}
+
 static bool take_url(struct ctl_settings *settings, const struct ctl_given *given)
 {
 	const char *environment = getenv("JOBQ_URL");
@@ -191,7 +207,7 @@ static bool take_url(struct ctl_settings *settings, const struct ctl_given *give
 	else if (environment != NULL && *environment != '\0')
 		set(&settings->url, environment);
 	else if (*settings->url == '\0')
-		set(&settings->url, URL_DEFAULT);
+		take_installed(settings);
 	if (strncmp(settings->url, "http://", 7) != 0 && strncmp(settings->url, "https://", 8) != 0) {
 		fprintf(stderr, "jobqctl: the URL must begin with http:// or https://, not %s\n",
 			settings->url);
@@ -207,7 +223,8 @@ int ctl_settings_read(struct ctl_settings *settings)
 {
 	const struct ctl_given *given = ctl_given();
 
-	*settings = (struct ctl_settings){copy(""), copy(""), copy(""), NULL};
+	*settings = (struct ctl_settings){
+		.url = copy(""), .token = copy(""), .ca = copy("")};
 	find_file(settings);
 	if (!read_file(settings) || !take_url(settings, given) || !take_token(settings, given))
 		return CTL_USAGE;

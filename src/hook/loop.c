@@ -30,6 +30,7 @@ struct hook {
 	bool ready;		  /* and what the last one had posted is stored */
 	uint64_t posted;	  /* by the last one */
 	int64_t ready_at, enter_until, attach_at, look_at; /* jobq_clock_mono() */
+	struct jobq_buf refused; /* why there was no table at the last look */
 	struct hook_guard guard;
 	struct hook_sender *sender;
 	struct hook_outbox outbox;
@@ -110,9 +111,11 @@ static void attach(struct hook *hook, int64_t now)
 	int rc = jobq_table_attach(hook->conf->table_name, &hook->table, &why);
 	if (rc < 0)
 		hook->table = NULL;
-	if (rc < 0 && rc != -ENOENT && why.len > 0)
+	/* Said once: the next look, in a second, will find the same. */
+	if (why.len > 0 && (hook->refused.len == 0 || strcmp(why.data, hook->refused.data) != 0))
 		jobq_log(JOBQ_LOG_ERROR, "table_refused", "msg=\"%s\"", why.data);
-	jobq_buf_free(&why);
+	jobq_buf_free(&hook->refused);
+	hook->refused = why;
 }
 
 /* Another one may be about to end; if it is not, there is no use for a second. */
@@ -376,6 +379,7 @@ int hook_main(struct jobq_conf *conf, const struct jobq_conf_args *args)
 	hook_sender_close(hook.sender);
 	hook_outbox_free(&hook.outbox);
 	detach(&hook);
+	jobq_buf_free(&hook.refused);
 	hook_guard_free(&hook.guard);
 	close(hook.signals);
 	curl_global_cleanup();

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,28 @@ struct geometry {
 	size_t ring_at, feed_at, hooks_at, counters_at, directory_at, spans_at, buckets_at, data_at;
 	size_t size;
 };
+
+/*
+ * What the layout is with three types of jobs. When one of these fails, or when you move
+ * or give another meaning to what lies in the table in a way that no size shows: raise
+ * TABLE_REVISION, then put the new sizes here. Else an upgrade's jobqd takes the older table for one of its own.
+ */
+#ifdef __x86_64__ /* the others' alignments may differ; what changes there changes here */
+#define IS_LAID_OUT(condition)                                                                     \
+	_Static_assert(JOBQ_TYPES != 3 || (condition), "the layout changed: raise TABLE_REVISION")
+IS_LAID_OUT(TABLE_REVISION == 5);
+IS_LAID_OUT(sizeof(struct header_start) == 120 && offsetof(struct header_start, slots) == 48);
+IS_LAID_OUT(sizeof(struct header) == 17576 && offsetof(struct header, draining) == 168);
+IS_LAID_OUT(offsetof(struct header, store_id) == 240 && offsetof(struct header, jobs) == 304);
+IS_LAID_OUT(offsetof(struct header, wheel_at) == 17384);
+IS_LAID_OUT(RING_SIZE == 65536 && JOBQ_FEED_LENGTH == 16384 && SPAN_BYTES == 65536);
+IS_LAID_OUT(sizeof(struct record) == 128 && offsetof(struct record, changed) == 104);
+IS_LAID_OUT(sizeof(struct feed_entry) == 64 && sizeof(struct span) == 144);
+IS_LAID_OUT(sizeof(struct directory_entry) == 528);
+IS_LAID_OUT(sizeof(struct hooks) == 2713816 && offsetof(struct hooks, webhooks) == 16440);
+IS_LAID_OUT(sizeof(struct webhook_entry) == 16488 && offsetof(struct hooks, ring) == 1665240);
+IS_LAID_OUT(sizeof(struct counters) == 4544 && offsetof(struct counters, cache) == 1344);
+#endif
 
 static uint32_t power_of_two(uint64_t least)
 {

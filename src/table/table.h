@@ -49,7 +49,8 @@
 #include "jobq/table.h"
 
 #define TABLE_MAGIC UINT64_C(0x656c626174716f6a) /* "joqtable", little endian */
-#define TABLE_LAYOUT (5 * 100 + JOBQ_TYPES) /* another type moves what lies behind the counts */
+#define TABLE_REVISION 5 /* raised with every change of what lies in the segment (segment.c) */
+#define TABLE_LAYOUT (TABLE_REVISION * 100 + JOBQ_TYPES) /* another type moves what follows counts */
 
 #define SPAN_BYTES ((size_t)65536)
 #define SPAN_RECORDS 512 /* ids a record span */

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import requests
@@ -118,6 +119,36 @@ def test_a_short_restart_is_only_a_delay(daemons):
         ids = [answer.result(60) for answer in answers]
     assert len(set(ids)) == 20
     assert all(service.wait_job(job_id)["status"] == "completed" for job_id in ids)
+
+
+def test_an_upgrade_is_only_a_delay(daemons):
+    """While an older jobqd's table stands, requests wait for the newer one's; it is said once."""
+    service = daemons(settings=["submit_timeout=30s"]).up_again()
+    done = submit_quick(service, 0)
+    service.wait_job(done)
+    for name in ("jobqd", "jobq-api", "jobq-hook"):
+        service.kill(name, signal.SIGTERM)
+        assert service.running[name].wait(60) == 0
+    table = Path("/dev/shm") / service.table_name().lstrip("/")
+    content = bytearray(table.read_bytes())
+    content[8] ^= 0x40  # the layout, in what all layouts have in common
+    table.write_bytes(content)
+    said_before = service.logs().count("event=table_refused")
+    for name in ("jobq-api", "jobq-hook"):
+        service.launch(name)
+    wait_until(lambda: service.get("/healthz").status_code == 503, what="jobq-api's sockets")
+    with ThreadPoolExecutor(40) as pool:
+        answers = [pool.submit(submit_quick, service, n) for n in range(20)]
+        reads = [pool.submit(service.job, done) for _ in range(20)]
+        wait_until(lambda: service.logs().count("event=table_refused") >= said_before + 2)
+        assert not any(answer.done() for answer in answers + reads)
+        service.launch("jobqd")
+        ids = [answer.result(60) for answer in answers]
+        assert all(read.result(60)["status"] == "completed" for read in reads)
+    assert len(set(ids)) == 20
+    assert all(service.wait_job(job_id)["status"] == "completed" for job_id in ids)
+    said = service.logs().count("event=table_refused") - said_before
+    assert said <= 4, "more than one a process: two of api, one of wait, jobq-hook"
 
 
 def test_without_jobqd_submissions_are_refused_in_time(daemons):

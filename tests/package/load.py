@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
 """Clients that submit jobs and ask for them until standard input ends.
 
-usage: load.py URL TOKEN >counts.json
+usage: load.py URL TOKEN
+
+Meanwhile it prints lines of two numbers: the time (time.monotonic()), and how many
+requests have had their answer by then, those with 503 not counted. The last line is
+what has been counted, as JSON.
 
 Some connect anew for each request, others keep their connection. A kept
 connection that the server has closed by the time the next request is sent is
@@ -11,6 +15,7 @@ opened again, as every client must; that is counted apart.
 import collections
 import http.client
 import json
+import select
 import ssl
 import sys
 import threading
@@ -95,7 +100,10 @@ def main(url, token):
     began = time.monotonic()
     for thread in threads:
         thread.start()
-    sys.stdin.read()
+    while not select.select([sys.stdin], [], [], 0.1)[0]:
+        served = sum(count for client in clients for name, count in client.counts.copy().items()
+                     if name in ("GET 200", "POST 202"))
+        print(time.monotonic(), served, flush=True)
     over.set()
     for thread in threads:
         thread.join()

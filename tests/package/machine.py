@@ -19,6 +19,7 @@ from pathlib import Path
 HOST = "jobq-test"
 NAME = "jobq-test.example"  # what the snakeoil certificate is made out to
 ADDRESS, CLIENT_ADDRESS = "192.0.2.1", "192.0.2.2"
+BASE_SECONDS, BOOT_SECONDS, STOP_SECONDS = 1200, 120, 120
 INSIDE = ["systemd-sysv", "dbus", "ca-certificates", "logrotate", "procps", "curl",
           "python3-requests", "openssl", "dpkg-dev", "autopkgtest"]
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8",
@@ -65,7 +66,11 @@ def base(work, packages):
         f"--customize-hook=echo {HOST} >\"$1\"/etc/hostname",
         f"--customize-hook=echo '127.0.0.1 localhost\n{ADDRESS} {NAME} {HOST}' >\"$1\"/etc/hosts",
         "bookworm", f"{tarball}.new", *map(str, sources)]
-    made = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    try:
+        made = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                              timeout=BASE_SECONDS)
+    except subprocess.TimeoutExpired as late:
+        raise Cannot(f"mmdebstrap made no Debian root within {late.timeout} s") from late
     if made.returncode != 0:
         raise Cannot(f"mmdebstrap made no Debian root; is there a way to the archive?\n"
                      f"{made.stderr[-2000:]}")
@@ -96,7 +101,10 @@ class Groups:
             name = {"cgroup2": ""}.get(kind[0]) if kind[0] != "cgroup" else \
                 "name=systemd" if "name=systemd" in kind[2].split(",") else None
             if name in paths:
-                self.folders.append(Path(words[4] + paths[name]) / f"jobq-test-{os.getpid()}")
+                parent = Path(words[4] + paths[name])
+                self.folders.append(parent / f"jobq-test-{os.getpid()}")
+                self.end([old for old in parent.glob("jobq-test-*")
+                          if not Path("/proc", old.name.rpartition("-")[2]).exists()])
 
     def enter(self):
         """In the process that becomes systemd-nspawn."""
@@ -106,14 +114,21 @@ class Groups:
                 (folder / "cgroup.procs").write_text(str(os.getpid()))
 
     def remove(self):
-        """When what was killed has gone from them, if it has by then."""
-        for _ in range(50):
-            for top in self.folders:
-                for folder, _, _ in os.walk(top, topdown=False):
-                    with contextlib.suppress(OSError):
-                        os.rmdir(folder)
-            if not any(top.exists() for top in self.folders):
-                return
+        self.end(self.folders)
+
+    @staticmethod
+    def end(tops):
+        """Kills what is in them still, as of a test that was killed itself, and removes them."""
+        deadline = time.monotonic() + 20
+        while any(top.exists() for top in tops):
+            for folder in [folder for top in tops for folder, _, _ in os.walk(top, topdown=False)]:
+                with contextlib.suppress(OSError):
+                    for pid in Path(folder, "cgroup.procs").read_text().split():
+                        os.kill(int(pid), signal.SIGKILL)
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
+            if time.monotonic() > deadline:
+                raise AssertionError(f"what was booted does not end: {[*map(str, tops)]}")
             time.sleep(0.1)
 
 
@@ -137,13 +152,13 @@ class Machine:
         began = time.monotonic()
         with open(self.console, "ab") as console:
             self.nspawn = subprocess.Popen(
-                ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network",
-                 "-b", "-D", self.root, "--hostname=" + HOST, "--console=pipe",
+                ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit",
+                 "--private-network", "-b", "-D", self.root, "--hostname=" + HOST, "--console=pipe",
                  "--system-call-filter=@memlock landlock_create_ruleset landlock_add_rule "
                  "landlock_restrict_self"],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
                 preexec_fn=self.groups.enter)
-        state, deadline = "", time.monotonic() + 60
+        state, deadline = "", time.monotonic() + BOOT_SECONDS
         while state not in ("running", "degraded"):
             self.init = alone(self.nspawn.pid)
             if self.nspawn.poll() is not None or time.monotonic() > deadline:
@@ -164,7 +179,7 @@ class Machine:
         hosts = self.work / "hosts"
         hosts.write_text(f"127.0.0.1 localhost\n{ADDRESS} {NAME}\n")
         self.client = subprocess.Popen(
-            ["unshare", "-n", "-m", "sh", "-c",
+            ["setpriv", "--pdeathsig", "KILL", "unshare", "-n", "-m", "sh", "-c",
              "mount --bind \"$1\" /etc/hosts && echo ready && exec sleep infinity", "sh", hosts],
             stdout=subprocess.PIPE, text=True, start_new_session=True)
         if self.client.stdout.readline() != "ready\n":
@@ -189,11 +204,11 @@ class Machine:
             if self.init:
                 os.kill(self.init, signal.SIGRTMIN + 4)
             try:
-                self.nspawn.wait(60)
+                self.nspawn.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 self.nspawn.kill()
                 self.nspawn.wait()
-                raise AssertionError("the machine did not shut down within 60 s")
+                raise AssertionError(f"the machine did not shut down within {STOP_SECONDS} s")
         self.nspawn = self.init = None
 
     def discard(self):

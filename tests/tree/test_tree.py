@@ -229,6 +229,17 @@ def test_only_the_sender_has_a_network():
         assert (said.get("PrivateNetwork") == "yes") != networked
 
 
+@pytest.mark.parametrize("unit", SERVICES)
+def test_services_start_without_what_may_be_absent(unit):
+    """systemd starts nothing whose bind mount has no source, unless a - stands before it."""
+    text = (UNITS / unit).read_text()
+    bound = [path for line in re.findall(r"^Bind(?:ReadOnly)?Paths=(.*)$", text, re.M)
+             for path in line.split()]
+    always = {f"/usr/sbin/{unit.removesuffix('.service')}", "/usr/lib", "/lib", "/etc", "/etc/jobq",
+              "/run/systemd/notify"}
+    assert {path for path in bound if not path.startswith("-")} <= always
+
+
 def test_stopping_is_given_more_time_than_draining():
     seconds = int(re.fullmatch(r"(\d+)s", dict(OPTIONS)["drain_timeout"])[1])
     writer = int(re.search(r"WRITER_GRACE (\d+)", (ROOT / "src/super/loop.c").read_text())[1])
