@@ -41,6 +41,12 @@ bool jobq_conf_load(struct jobq_conf *conf, const char *file, char *const *setti
 		    struct jobq_buf *errors);
 
 /*
+ * Makes the lines of `errors` one, with "; " between them, as the log has it. Returns
+ * that, borrowed from `errors`, or a static text when there is nothing in it.
+ */
+const char *jobq_conf_one_line(struct jobq_buf *errors);
+
+/*
  * Whether the options make sense together and the project directory can be
  * opened. Adds to `errors` what is wrong. Not part of load, because
  * jobq-api may not be allowed to see the project.

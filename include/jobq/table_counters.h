@@ -51,7 +51,7 @@ struct jobq_cache_counters {
 
 struct jobq_table_counters {
 	struct jobq_job_counters jobs[JOBQ_TYPES];
-	int64_t oldest_queued; /* when the head of the queue was made; 0: it is empty */
+	int64_t oldest_queued; /* when the oldest queued job was made; 0: there is none */
 	struct jobq_histogram commit_time, commit_changes; /* an entry a commit */
 	uint64_t commits_failed;
 	uint64_t delivered, undelivered, retried; /* deliveries to webhooks */

@@ -116,6 +116,8 @@ void api_list(struct api_request *request);   /* GET /jobs */
 void api_show(struct api_request *request);   /* GET /jobs/:id */
 void api_cancel(struct api_request *request); /* DELETE /jobs/:id */
 void api_stop(struct api_request *request);   /* POST /jobs/:id/cancel */
+/* cancel.c, for both: cancels a queued job, or refuses with that sentence. */
+void api_cancel_or_refuse(struct api_request *request, const char *refusal);
 void api_retry(struct api_request *request);  /* POST /jobs/:id/retry */
 void api_job_log(struct api_request *request); /* GET /jobs/:id/log */
 void api_queue_show(struct api_request *request);   /* GET /queue */

@@ -4,7 +4,7 @@
 
 #include "api/api.h"
 
-void api_cancel(struct api_request *request)
+void api_cancel_or_refuse(struct api_request *request, const char *refusal)
 {
 	int64_t deadline;
 
@@ -21,7 +21,7 @@ void api_cancel(struct api_request *request)
 		api_reply(request, 200);
 		break;
 	case -EBUSY:
-		api_reply_error(request, 400, "not_cancellable", "Can only cancel queued jobs");
+		api_reply_error(request, 400, "not_cancellable", "%s", refusal);
 		break;
 	case -EAGAIN:
 		api_stored_refuse(request, rc);
@@ -29,4 +29,9 @@ void api_cancel(struct api_request *request)
 	default:
 		api_reply_no_job(request);
 	}
+}
+
+void api_cancel(struct api_request *request)
+{
+	api_cancel_or_refuse(request, "Can only cancel queued jobs");
 }

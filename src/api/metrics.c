@@ -141,6 +141,15 @@ static void add_times(struct jobq_buf *out, const struct jobq_table_counters *co
 	}
 }
 
+static void add_queue_state(struct jobq_buf *out, enum jobq_queue_state now)
+{
+	family(out, "queue_state", "gauge", "1 for what an administrator has made of the queue.");
+	for (int state = 0; state < JOBQ_QUEUE_ALL_STATES; state++)
+		jobq_buf_addf(out, "jobq_queue_state{state=\"%s\"} %d\n",
+			      jobq_job_queue_name((enum jobq_queue_state)state),
+			      state == (int)now);
+}
+
 static void add_queue(struct jobq_buf *out, struct jobq_table *table,
 		      const struct jobq_table_stats *stats,
 		      const struct jobq_table_counters *counters)
@@ -155,14 +164,16 @@ static void add_queue(struct jobq_buf *out, struct jobq_table *table,
 	}
 	gauge(out, "queue_depth", stats->jobs[JOBQ_STATUS_QUEUED], "Jobs that wait for a slot.");
 	family(out, "queue_oldest_age_seconds", "gauge",
-	       "How long the job that is next has existed; 0: none waits.");
+	       "How long the oldest of those jobs has waited, whatever its priority; 0: none.");
 	jobq_buf_adds(out, "jobq_queue_oldest_age_seconds ");
 	add_value(out, JOBQ_SCALE_JOB, age > 0 ? (uint64_t)age : 0);
 	jobq_buf_adds(out, "\n");
 	gauge(out, "slots", JOBQ_SLOTS, "Jobs that may run at once.");
 	gauge(out, "slots_busy", stats->slots_busy, "Jobs that run.");
 	gauge(out, "slot_workers", workers, "Slots that have a worker process.");
-	gauge(out, "draining", stats->draining, "Whether no more jobs are started.");
+	gauge(out, "draining", stats->draining,
+	      "Whether jobqd is being stopped, and starts no more jobs.");
+	add_queue_state(out, jobq_table_queue_state(table));
 }
 
 static void add_memory(struct jobq_buf *out, const struct jobq_table_stats *stats)

@@ -164,7 +164,7 @@ static void reload(struct parent *parent)
 	if (parent->awaited == 0)
 		jobq_notify_reloading();
 	bool good = jobq_conf_load(&fresh, args->file, args->settings, args->setting_count, &errors);
-	const char *why = good ? needs_restart(parent->conf, &fresh) : errors.data;
+	const char *why = good ? needs_restart(parent->conf, &fresh) : jobq_conf_one_line(&errors);
 
 	for (size_t i = 0; i < parent->count; i++)
 		if (parent->leaving[i] != 0)

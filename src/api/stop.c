@@ -12,8 +12,8 @@ void api_stop(struct api_request *request)
 			      "{\"success\":true,\"message\":\"Job is asked to stop\"}");
 		api_reply(request, 202);
 		break;
-	case -EBUSY: /* one that waits is simply cancelled; one that has ended is told so */
-		api_cancel(request);
+	case -EBUSY: /* one that waits is simply cancelled */
+		api_cancel_or_refuse(request, "Can only cancel jobs that have not ended");
 		break;
 	default:
 		api_reply_no_job(request);

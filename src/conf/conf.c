@@ -126,6 +126,19 @@ bool jobq_conf_load(struct jobq_conf *conf, const char *file, char *const *setti
 	return ok;
 }
 
+const char *jobq_conf_one_line(struct jobq_buf *errors)
+{
+	struct jobq_buf line = {0};
+	char *rest = errors->data, *sentence;
+
+	while ((sentence = strsep(&rest, "\n")) != NULL)
+		if (*sentence != '\0')
+			jobq_buf_addf(&line, "%s%s", line.len > 0 ? "; " : "", sentence);
+	jobq_buf_free(errors);
+	*errors = line;
+	return line.data != NULL ? line.data : "out of memory";
+}
+
 bool jobq_conf_check_project(const struct jobq_conf *conf, struct jobq_buf *errors)
 {
 	if (conf->project[0] == '\0') {

@@ -221,7 +221,7 @@ static void look_at_store(struct ctl_doctor *doctor, const struct jobq_conf *con
 			       "%s is not there", conf->store);
 	else if (rc == -EUCLEAN)
 		ctl_doctor_say(doctor, CTL_FAIL, "store",
-			       "put a backup in its place (README, Operation), or move it away",
+			       "put a backup in its place (README, Back up), or move it away",
 			       "%s is damaged", conf->store);
 	else if (rc < 0)
 		ctl_doctor_say(doctor, CTL_FAIL, "store", "run the release that wrote it, if it is newer",

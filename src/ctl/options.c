@@ -237,7 +237,7 @@ static void read_line(struct reading *reading, int argc, char **argv, unsigned f
 	const struct argp argp = {
 		.options = options,
 		.parser = take,
-		.args_doc = syntax->operands,
+		.args_doc = syntax->operands[0] != '\0' ? syntax->operands : NULL,
 		.doc = syntax->sentence,
 		.children = children,
 	};

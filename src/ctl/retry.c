@@ -10,7 +10,7 @@ int ctl_retry(int argc, char **argv)
 	const struct ctl_option options[] = {
 		CTL_FLAG("failed", &failed, "only the scenes or operations that failed"),
 		CTL_TEXT("idempotency-key", "KEY", &job.key,
-			 "submitted again with this key it is not done again"),
+			 "repeated with this key it is not done again"),
 		CTL_FLAG("wait", &job.wait, "follow the new job to its end, as watch does"),
 		CTL_FLAG("json", &job.json,
 			 "print what the service answers; with --wait the job, a line a change"),

@@ -207,7 +207,7 @@ static void reload(struct hook *hook)
 
 	jobq_notify_reloading();
 	bool good = jobq_conf_load(&fresh, args->file, args->settings, args->setting_count, &errors);
-	const char *why = good ? needs_restart(hook->conf, &fresh) : errors.data;
+	const char *why = good ? needs_restart(hook->conf, &fresh) : jobq_conf_one_line(&errors);
 
 	if (good && why == NULL && hook_guard_set(&hook->guard, &fresh)) {
 		hook_sender_renew(hook->sender, fresh.webhook_ca);

@@ -220,7 +220,7 @@ int super_main(struct jobq_conf *conf, const struct jobq_conf_args *args)
 	    own_table(&super, &why) < 0 ||
 	    jobq_slot_cache_create(conf, &why) < 0) {
 		jobq_log(JOBQ_LOG_ERROR, "not_started", "msg=\"%s\"",
-			 why.data != NULL ? why.data : strerror(errno));
+			 why.data != NULL ? jobq_conf_one_line(&why) : strerror(errno));
 		if (conf->project[0] == '\0')
 			status = EX_CONFIG; /* to try again does not help */
 		goto out;

@@ -71,7 +71,7 @@ void super_reload(struct super *super)
 	if (good && option == NULL) {
 		adopt(super, &fresh);
 	} else {
-		refuse(super, errors.data != NULL ? errors.data : "out of memory");
+		refuse(super, jobq_conf_one_line(&errors));
 		jobq_conf_free(&fresh);
 	}
 	jobq_buf_free(&errors);

@@ -19,6 +19,8 @@ def options_of(*command):
     done = program("jobqctl", *command, "--help")
     assert done.returncode == 0 and done.stderr == ""
     assert re.match(rf"Usage: jobqctl .*\b{' '.join(command)}\b", done.stdout)
+    if command != ("queue",):  # argp ends a line of usage that has no operands with a blank
+        assert not re.search(r" $", done.stdout, re.M)
     return set(re.findall(r"^ .*?(--[a-z-]+)", done.stdout.partition("\nCommands")[0], re.M))
 
 

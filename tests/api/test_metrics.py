@@ -17,6 +17,7 @@ from service import ROOT, fastcgi, fastcgi_request, wait_until
 
 MONITORING = ROOT / "packaging/monitoring"
 TYPES = ("batch_operations", "scene_preload", "cache_warming")
+QUEUE_STATES = ("open", "paused", "draining")
 
 # ---- the format, read strictly (Prometheus' exposition formats, text 0.0.4) --------
 
@@ -194,6 +195,25 @@ def test_jobs_are_counted(own_service):
     service.delete(f"/jobs/{queued[0]}")
     assert scrape(service).get("queue_oldest_age_seconds") == 0
     service.assert_sound()
+
+
+def test_the_queues_state_is_shown(own_service):
+    service = own_service()
+    for verb, state in (("pause", "paused"), ("drain", "draining"), ("resume", "open")):
+        assert service.post(f"/queue/{verb}", None).status_code == 200
+        now = scrape(service)
+        assert {name: now.get("queue_state", state=name) for name in QUEUE_STATES} == \
+            {name: float(name == state) for name in QUEUE_STATES}
+        assert now.get("draining") == 0, "jobqd itself goes on"
+
+
+def test_the_oldest_waits_whatever_its_priority(own_service):
+    service = own_service()
+    service.post("/queue/pause", None)
+    service.submit("cache_warming", {})
+    wait_until(lambda: scrape(service).get("queue_oldest_age_seconds") > 1, 20, "some age")
+    service.post("/jobs", {"type": "cache_warming", "parameters": {}, "priority": 5})
+    assert scrape(service).get("queue_oldest_age_seconds") > 1
 
 
 def test_store_memory_and_cache_are_shown(service):

@@ -229,6 +229,8 @@ def test_project_is_needed_by_jobqd_only(configured):
     config = configured(f"project = {config}\n")
     done = program("jobqd", "-t", "-c", config)
     assert done.returncode == WRONG and "cannot be opened" in done.stderr, "a file is no project"
+    done = program("jobqd", "-c", config, "-o", "table_name=/jobq-never")
+    assert done.returncode == 69 and done.stderr.endswith(': cannot be opened: Not a directory"\n')
 
 
 # ---- packaging/quickstart --------------------------------------------------------

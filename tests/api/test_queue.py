@@ -169,7 +169,9 @@ def test_a_running_job_stops_at_the_next_scene(service, kind, parameters):
     assert end["status"] == "failed" and end["error"] == "stopped on request before it was done"
     rows = end["result"]["operations" if kind == "batch_operations" else "scenes"]
     assert len(rows) < len(parameters.get("operations") or parameters["scene_paths"])
-    refused(service.post(f"/jobs/{job}/cancel", None), "not_cancellable")
+    answer = service.post(f"/jobs/{job}/cancel", None)
+    refused(answer, "not_cancellable")
+    assert answer.json()["error"] == "Can only cancel jobs that have not ended"
 
 
 def test_cancel_of_a_queued_job_is_a_cancellation(paused):

@@ -141,7 +141,8 @@ def test_stopping_too_late_is_said(service, browser):
     browser.has_text("#job-stop", "Stop this job")
     browser.run("""await page.route("**/cancel", (route) => route.fulfill({status: 400,
                        contentType: "application/json", body: JSON.stringify({success: false,
-                       code: "not_cancellable", error: "Can only cancel queued jobs"})}));""")
+                       code: "not_cancellable",
+                       error: "Can only cancel jobs that have not ended"})}));""")
     browser.click("#job-stop")
     browser.click("#confirm-yes")
     browser.has_text("#notes", f"Job {job_id} has ended already.")

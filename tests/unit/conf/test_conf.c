@@ -113,6 +113,21 @@ static void every_error_is_reported(void **state)
 	assert_non_null(strstr(errors.data, "-o: there is no option `c`"));
 }
 
+static void the_log_gets_them_in_one_line(void **state)
+{
+	(void)state;
+	char expected[256];
+
+	assert_false(load("retention = soon\nnope = 1\n", NULL));
+	snprintf(expected, sizeof(expected), "; %s:2: there is no option `nope`", file);
+	const char *line = jobq_conf_one_line(&errors);
+	assert_non_null(strstr(line, expected));
+	assert_null(strchr(line, '\n'));
+	assert_ptr_equal(line, errors.data);
+	jobq_buf_free(&errors);
+	assert_non_null(jobq_conf_one_line(&errors));
+}
+
 static void file_must_be_there(void **state)
 {
 	(void)state;
@@ -167,6 +182,7 @@ int main(void)
 		cmocka_unit_test_teardown(values_are_read, clear),
 		cmocka_unit_test_teardown(errors_name_file_and_line, clear),
 		cmocka_unit_test_teardown(every_error_is_reported, clear),
+		cmocka_unit_test_teardown(the_log_gets_them_in_one_line, clear),
 		cmocka_unit_test_teardown(file_must_be_there, clear),
 		cmocka_unit_test_teardown(project_must_be_a_directory, clear),
 		cmocka_unit_test_teardown(cache_is_named_after_the_table, clear),
