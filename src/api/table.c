@@ -7,7 +7,7 @@
 #include "api/api.h"
 #include "jobq/table_counters.h"
 
-#define LOOK 50 /* milliseconds between looks for a table that can be attached */
+#define LOOK 50 /* milliseconds between looks for a table that is ready */
 
 /*
  * The attachment that new requests get, and how many requests use it. One that
@@ -73,7 +73,8 @@ static void attach(const struct jobq_conf *conf)
 	drop_unused();
 }
 
-struct jobq_table *api_table_take(const struct jobq_conf *conf)
+/* `*expected`: there is one, or there will be: one of another layout stands in its place. */
+static struct jobq_table *take(const struct jobq_conf *conf, bool *expected)
 {
 	struct jobq_table *table = NULL;
 
@@ -84,8 +85,16 @@ struct jobq_table *api_table_take(const struct jobq_conf *conf)
 		holds->users++;
 		table = holds->table;
 	}
+	*expected = table != NULL || refused.len > 0;
 	pthread_mutex_unlock(&lock);
 	return table;
+}
+
+struct jobq_table *api_table_take(const struct jobq_conf *conf)
+{
+	bool expected;
+
+	return take(conf, &expected);
 }
 
 void api_table_give(struct jobq_table *table)
@@ -103,28 +112,25 @@ void api_table_give(struct jobq_table *table)
 	pthread_mutex_unlock(&lock);
 }
 
-static bool is_refused(void)
+static bool is_ready(const struct jobq_table *table)
 {
-	pthread_mutex_lock(&lock);
-	bool is = refused.len > 0;
-	pthread_mutex_unlock(&lock);
-	return is;
+	return table != NULL && jobq_table_is_ready(table);
 }
 
 void api_table_await(struct api_request *request)
 {
 	const int64_t deadline = jobq_clock_mono() + request->conf->submit_timeout * 1000;
+	bool expected = true;
 
-	if (request->table == NULL ? !is_refused() : jobq_table_is_ready(request->table))
+	if (is_ready(request->table) || !api_pool_enter())
 		return;
-	if (!api_pool_enter())
-		return;
-	while (request->table == NULL && jobq_clock_mono() < deadline) {
-		poll(NULL, 0, LOOK);
-		request->table = api_table_take(request->conf);
+	while (expected && !is_ready(request->table) && jobq_clock_mono() < deadline) {
+		/* Maybe another one: of the next jobqd, if one has died while it filled this. */
+		api_table_give(request->table);
+		request->table = take(request->conf, &expected);
+		if (expected && !is_ready(request->table))
+			poll(NULL, 0, LOOK);
 	}
-	if (request->table != NULL)
-		jobq_table_await_owner(request->table, deadline);
 	api_pool_leave();
 }
 
