@@ -359,3 +359,26 @@ def test_axe_finds_nothing_and_all_fits(service, browser, scheme, width):
         service.post("/queue/resume", None)
         service.post(f"/jobs/{running}/cancel", None)
         service.wait_job(running)
+
+
+# ---- types that the page does not know -------------------------------------------------
+
+
+def test_a_result_of_a_type_that_is_new(service, browser):
+    """As README's example has it: what the page knows nothing of is in the JSON."""
+    job_id = quick_job(service, "res://vr_main.tscn", "res://none.tscn")
+    service.wait_job(job_id)
+    job = shown(service, job_id)
+    job["job"].update(type="scene_count", result={"scenes": [
+        {"scene_path": "res://a.tscn", "success": True, "node_count": 12},
+        {"scene_path": "res://b.tscn", "success": False, "node_count": 0, "error": "It is gone"}]})
+    browser.log_in(service)
+    browser.run("""await page.route(args.path, (route) => route.fulfill({
+                       contentType: "application/json", body: args.body}));""",
+                path=f"**/jobs/{job_id}", body=json.dumps(job))
+    browser.go(f"#/jobs/{job_id}")
+    browser.has_text("#job-body dd", "scene count")
+    browser.has_text("#job-body .scenes .wrong", "It is gone")
+    browser.click("#job-body summary:text-is('The result as JSON')")
+    browser.has_text("#job-body pre", '"node_count": 12')
+    assert browser.count("#job-retry-failed") == 1
