@@ -134,13 +134,14 @@ function buttonsOf(job) {
     }, "danger")];
   }
   if (job.status === "running") {
-    return [button("job-stop", "Stop this job", async () => {
+    const stopping = button("job-stop", "Stop this job", async () => {
       if (await confirm(`Stop job ${job.id}?`,
         "It ends at its next scene, as failed. What it has done so far stays in its result.", "Stop it")) {
         await stop(job.id);
-        setText($("job-stop"), "Asked to stop");
+        setText(stopping, "Asked to stop"); // on the page or, if it has ended, not any more
       }
-    }, "danger")];
+    }, "danger");
+    return [stopping];
   }
   return [button("job-retry", "Retry", again(false)),
     ...job.result && failures(job.result).length > 0

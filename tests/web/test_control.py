@@ -149,6 +149,23 @@ def test_stopping_too_late_is_said(service, browser):
     service.wait_job(job_id)
 
 
+def test_a_job_that_ends_before_the_answer_about_its_stop(service, browser):
+    job_id = slow_job(service)
+    wait_until(lambda: service.job(job_id)["status"] == "running", 30, "a running job")
+    browser.log_in(service, f"#/jobs/{job_id}")
+    browser.has_text("#job-stop", "Stop this job")
+    browser.run("""await page.route("**/cancel", async (route) => {
+                       const response = await route.fetch();
+                       await page.waitForSelector("#job-retry");
+                       await route.fulfill({response});
+                   }, {times: 1});""")
+    browser.click("#job-stop")
+    browser.click("#confirm-yes")
+    browser.has_text("#notes", f"Job {job_id} is asked to stop")
+    browser.wait("document.getElementById('job-retry').textContent === 'Retry'")
+    assert browser.count("#notes .bad") == 0, browser.text("#notes")
+
+
 # ---- the log --------------------------------------------------------------------------
 
 
