@@ -223,6 +223,9 @@ def test_filter_by_label(paused, browser):
     browser.has_text("#label-problem", "“nothing” is no label. It is KEY=VALUE")
     assert browser.evaluate("document.getElementById('label-choice').ariaInvalid") == "true"
     assert ids() == art[::-1], "what was chosen before stays"
+    art.append(quick_job(service, labels={label: "art"}))
+    browser.wait("document.querySelectorAll('#job-rows tr').length === 5")
+    assert "is no label" in browser.text("#label-problem"), "and what is said, too"
     no_answer(browser, "**/jobs?label=*")
     browser.fill("#label-choice", f"{label}=none")
     browser.press("Enter")
