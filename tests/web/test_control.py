@@ -66,6 +66,7 @@ def test_what_is_no_priority_and_no_label_is_said(service, browser):
             ("priority", "11", "whole number from -10 to 10"), ("priority", "1.5", "whole number"),
             ("priority", "", "whole number"), ("labels", "nothing", "“nothing” is no label"),
             ("labels", "a=1 a=2", "The label a is given twice"), ("labels", "a=b=c", "no label"),
+            ("labels", "__proto__=1 __proto__=2", "The label __proto__ is given twice"),
             ("labels", " ".join(f"k{n}=x" for n in range(17)), "at most 16 labels")):
         browser.fill(f"#{field}", text)
         browser.click("#submit-button")
@@ -77,6 +78,9 @@ def test_what_is_no_priority_and_no_label_is_said(service, browser):
     browser.click("#submit-button")
     told = shown(service, submitted(browser))
     assert "priority" not in told and "labels" not in told
+    browser.fill("#labels", "__proto__=art constructor=1")
+    browser.click("#submit-button")
+    assert shown(service, submitted(browser))["labels"] == {"__proto__": "art", "constructor": "1"}
     assert browser.evaluate("document.querySelectorAll('#submit-form [aria-invalid]').length") == 0
 
 
