@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct hold {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct hold *holds; /* the first is the current one */
 static struct jobq_buf refused; /* why the last table that stood there was not attached */
+static bool is_being_made;	/* at the last look */
 
 static void drop_unused(void)
 {
@@ -40,7 +42,7 @@ static void drop_unused(void)
 /* Remembers why, and says what has not been said before. With the lock. */
 static void refuse(struct jobq_buf *why)
 {
-	if (why->len == 0) /* there is none, maybe because the next one is being made */
+	if (why->len == 0) /* there is none: the next one, maybe, is about to be made */
 		return;
 	if (refused.len == 0 || strcmp(why->data, refused.data) != 0)
 		jobq_log(JOBQ_LOG_ERROR, "table_refused", "msg=\"%s\"", why->data);
@@ -55,6 +57,7 @@ static void attach(const struct jobq_conf *conf)
 	struct jobq_table *table;
 
 	int rc = jobq_table_attach(conf->table_name, &table, &why);
+	is_being_made = rc == -EAGAIN;
 	if (rc < 0) {
 		refuse(&why);
 		return;
@@ -73,7 +76,7 @@ static void attach(const struct jobq_conf *conf)
 	drop_unused();
 }
 
-/* `*expected`: there is one, or there will be: one of another layout stands in its place. */
+/* `*expected`: there is one, or there will be: one of another layout has stood in its place. */
 static struct jobq_table *take(const struct jobq_conf *conf, bool *expected)
 {
 	struct jobq_table *table = NULL;
@@ -85,7 +88,7 @@ static struct jobq_table *take(const struct jobq_conf *conf, bool *expected)
 		holds->users++;
 		table = holds->table;
 	}
-	*expected = table != NULL || refused.len > 0;
+	*expected = table != NULL || is_being_made || refused.len > 0;
 	pthread_mutex_unlock(&lock);
 	return table;
 }

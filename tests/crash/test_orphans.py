@@ -5,7 +5,6 @@ at the one instant that matters (powercut.c), kills jobqd, and lets it go on
 when another jobqd is there.
 """
 
-import contextlib
 import os
 import re
 import signal
@@ -15,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import requests
 from daemons import alive, children, role, wait_until
 
 FUTEX, FCNTL, POLL = "202", "72", "7"  # x86-64
@@ -128,11 +126,7 @@ def test_requests_wait_for_the_table_after_one_that_was_given_up(daemons):
     wait_until(lambda: held(writer), what="a writer that is held up")
     for name in ("jobq-api", "nginx"):
         service.launch(name)
-
-    def answers():
-        with contextlib.suppress(requests.ConnectionError):
-            return service.get("/healthz").status_code == 503
-    wait_until(answers, what="nginx and jobq-api")
+    wait_until(service.says_away, what="nginx and jobq-api")
     with ThreadPoolExecutor(8) as pool:
         reads = [pool.submit(service.get, f"/jobs/{done}?wait=1") for _ in range(8)]
         wait_until(lambda: "\njobq_waiting_requests 8\n" in service.get("/metrics").text,
