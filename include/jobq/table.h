@@ -56,7 +56,7 @@ void jobq_table_set_retention(struct jobq_table *table, int64_t retention_ms);
  */
 int jobq_table_supersede(const char *name, struct jobq_buf *why);
 
-/* Attaches to a table that is there. -ENOENT: none yet; else as above. */
+/* Attaches to a table that is there. -ENOENT: none; -EAGAIN: it is being made; else as above. */
 int jobq_table_attach(const char *name, struct jobq_table **out, struct jobq_buf *why);
 
 void jobq_table_detach(struct jobq_table *table);

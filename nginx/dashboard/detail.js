@@ -65,16 +65,18 @@ function resultOf(job) {
   const entries = result.scenes ?? result.operations ?? [];
   const failed = failures(result);
   const parts = [];
+  const number = (value) => typeof value === "number" ? count(value) : null; // not all types have all
   if (result.scenes) {
-    parts.push(facts([["Scenes loaded", `${count(result.scenes_loaded)} of ${count(result.total_scenes)}`]]));
+    const loaded = number(result.scenes_loaded);
+    parts.push(facts([["Scenes loaded", loaded && `${loaded} of ${number(result.total_scenes)}`]]));
   } else if (result.operations) {
-    parts.push(facts([["Successful", count(result.successful)], ["Failed", count(result.failed)],
-      ["Of", count(result.total)], ["Mode", result.mode],
+    parts.push(facts([["Successful", number(result.successful)], ["Failed", number(result.failed)],
+      ["Of", number(result.total)], ["Mode", result.mode],
       ["Rolled back", result.rollback ? "yes: what it had put into the cache was taken out" : null]]));
   } else {
-    parts.push(facts([["Scenes warmed", result.scenes_warmed], ["Scenes failed", result.scenes_failed],
-      ["Files", result.files], ["Bytes", result.bytes], ["Took (ms)", result.duration_ms]]
-      .map(([name, value]) => [name, typeof value === "number" ? count(value) : null])));
+    parts.push(facts([["Scenes warmed", number(result.scenes_warmed)],
+      ["Scenes failed", number(result.scenes_failed)], ["Files", number(result.files)],
+      ["Bytes", number(result.bytes)], ["Took (ms)", number(result.duration_ms)]]));
   }
   if (failed.length > 0) {
     parts.push(h("h3", {}, plural(failed.length, "scene failed", "scenes failed")),
@@ -132,13 +134,14 @@ function buttonsOf(job) {
     }, "danger")];
   }
   if (job.status === "running") {
-    return [button("job-stop", "Stop this job", async () => {
+    const stopping = button("job-stop", "Stop this job", async () => {
       if (await confirm(`Stop job ${job.id}?`,
         "It ends at its next scene, as failed. What it has done so far stays in its result.", "Stop it")) {
         await stop(job.id);
-        setText($("job-stop"), "Asked to stop");
+        setText(stopping, "Asked to stop"); // on the page or, if it has ended, not any more
       }
-    }, "danger")];
+    }, "danger");
+    return [stopping];
   }
   return [button("job-retry", "Retry", again(false)),
     ...job.result && failures(job.result).length > 0

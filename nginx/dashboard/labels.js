@@ -15,6 +15,7 @@ let wanted = ""; // as the list wants it: NAME:VALUE; "" is none
 let ids = null; // of those found; null: not known yet
 let upTo = 0; // what has a higher number has not been asked about
 let busy = false;
+let said = ""; // of the last failure
 
 // The ids to show, null for all; and whether they are known.
 export const labelled = () => ({ids: wanted === "" ? null : ids ?? new Set(),
@@ -44,13 +45,16 @@ async function look() {
     if (label === wanted) {
       ids = found;
       upTo = newest;
-      problem($("label-problem"), "");
+      if ($("label-problem").textContent === said) {
+        problem($("label-problem"), "");
+      }
       changed();
     }
   } catch (error) {
     pause = Math.max(AFTER_FAILURE, (error.retryAfter ?? 0) * 1000);
     if (label === wanted) {
-      problem($("label-problem"), `Jobs with this label could not be read: ${error.message}`);
+      said = `Jobs with this label could not be read: ${error.message}`;
+      problem($("label-problem"), said);
     }
   }
   setTimeout(() => {

@@ -54,7 +54,7 @@ function parameters() {
 
 // What stands in the field, as an object; throws a sentence.
 function labels() {
-  const found = {};
+  const found = Object.create(null); // a label may be called __proto__
   for (const text of $("labels").value.split(/[\s,]+/).filter(Boolean)) {
     if (!isLabel(text)) {
       throw new Error(`“${text}” is no label. ${LABEL_RULE}`);

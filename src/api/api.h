@@ -206,8 +206,10 @@ void api_table_give(struct jobq_table *table);
 /*
  * Waits, for submit_timeout at the most, while a jobqd that has just been started is
  * about to have the request's table: while one of another layout stands there (as on
- * an upgrade, until the older jobqd has ended), and while jobs are read into it. At
- * once where there is no table at all: then nothing tells that a jobqd will come.
+ * an upgrade, until the older jobqd has ended), while it is being made, and while jobs
+ * are read into it, by this jobqd or, if it dies, the next one. At once where there is
+ * no table at all: then nothing tells that a jobqd will come; and where as many wait as
+ * may (api_pool_enter()).
  */
 void api_table_await(struct api_request *request);
 /*

@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +8,7 @@
 #include "api/api.h"
 #include "jobq/table_counters.h"
 
-#define LOOK 50 /* milliseconds between looks for a table that can be attached */
+#define LOOK 50 /* milliseconds between looks for a table that is ready */
 
 /*
  * The attachment that new requests get, and how many requests use it. One that
@@ -22,6 +23,7 @@ struct hold {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct hold *holds; /* the first is the current one */
 static struct jobq_buf refused; /* why the last table that stood there was not attached */
+static bool is_being_made;	/* at the last look */
 
 static void drop_unused(void)
 {
@@ -40,7 +42,7 @@ static void drop_unused(void)
 /* Remembers why, and says what has not been said before. With the lock. */
 static void refuse(struct jobq_buf *why)
 {
-	if (why->len == 0) /* there is none, maybe because the next one is being made */
+	if (why->len == 0) /* there is none: the next one, maybe, is about to be made */
 		return;
 	if (refused.len == 0 || strcmp(why->data, refused.data) != 0)
 		jobq_log(JOBQ_LOG_ERROR, "table_refused", "msg=\"%s\"", why->data);
@@ -55,6 +57,7 @@ static void attach(const struct jobq_conf *conf)
 	struct jobq_table *table;
 
 	int rc = jobq_table_attach(conf->table_name, &table, &why);
+	is_being_made = rc == -EAGAIN;
 	if (rc < 0) {
 		refuse(&why);
 		return;
@@ -73,7 +76,8 @@ static void attach(const struct jobq_conf *conf)
 	drop_unused();
 }
 
-struct jobq_table *api_table_take(const struct jobq_conf *conf)
+/* `*expected`: there is one, or there will be: one of another layout has stood in its place. */
+static struct jobq_table *take(const struct jobq_conf *conf, bool *expected)
 {
 	struct jobq_table *table = NULL;
 
@@ -84,8 +88,16 @@ struct jobq_table *api_table_take(const struct jobq_conf *conf)
 		holds->users++;
 		table = holds->table;
 	}
+	*expected = table != NULL || is_being_made || refused.len > 0;
 	pthread_mutex_unlock(&lock);
 	return table;
+}
+
+struct jobq_table *api_table_take(const struct jobq_conf *conf)
+{
+	bool expected;
+
+	return take(conf, &expected);
 }
 
 void api_table_give(struct jobq_table *table)
@@ -103,28 +115,25 @@ void api_table_give(struct jobq_table *table)
 	pthread_mutex_unlock(&lock);
 }
 
-static bool is_refused(void)
+static bool is_ready(const struct jobq_table *table)
 {
-	pthread_mutex_lock(&lock);
-	bool is = refused.len > 0;
-	pthread_mutex_unlock(&lock);
-	return is;
+	return table != NULL && jobq_table_is_ready(table);
 }
 
 void api_table_await(struct api_request *request)
 {
 	const int64_t deadline = jobq_clock_mono() + request->conf->submit_timeout * 1000;
+	bool expected = true;
 
-	if (request->table == NULL ? !is_refused() : jobq_table_is_ready(request->table))
+	if (is_ready(request->table) || !api_pool_enter())
 		return;
-	if (!api_pool_enter())
-		return;
-	while (request->table == NULL && jobq_clock_mono() < deadline) {
-		poll(NULL, 0, LOOK);
-		request->table = api_table_take(request->conf);
+	while (expected && !is_ready(request->table) && jobq_clock_mono() < deadline) {
+		/* Maybe another one: of the next jobqd, if one has died while it filled this. */
+		api_table_give(request->table);
+		request->table = take(request->conf, &expected);
+		if (expected && !is_ready(request->table))
+			poll(NULL, 0, LOOK);
 	}
-	if (request->table != NULL)
-		jobq_table_await_owner(request->table, deadline);
 	api_pool_leave();
 }
 

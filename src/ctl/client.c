@@ -125,16 +125,19 @@ static bool add_named(struct curl_slist **headers, const char *name, const char 
 
 /*
  * The name is nginx's, for it to find the site among others, and need be in no DNS. Nor
- * need the certificate be made out to it: it is known as such, and on this machine.
+ * need the certificate be made out to it, or be signed by somebody known: its key is.
  */
-static bool set_installed(CURL *easy)
+static bool set_installed(const struct ctl_settings *settings, CURL *easy)
 {
 	static char where[] = "::localhost:";
 	static struct curl_slist here = {.data = where};
 
 	return curl_easy_setopt(easy, CURLOPT_CONNECT_TO, &here) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_NOPROXY, "*") == CURLE_OK &&
-	       curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L) == CURLE_OK;
+	       (settings->pin == NULL ||
+		(curl_easy_setopt(easy, CURLOPT_PINNEDPUBLICKEY, settings->pin) == CURLE_OK &&
+		 curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L) == CURLE_OK &&
+		 curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L) == CURLE_OK));
 }
 
 bool ctl_client_set_up(const struct ctl_client *client, CURL *easy, const char *path,
@@ -152,7 +155,7 @@ bool ctl_client_set_up(const struct ctl_client *client, CURL *easy, const char *
 	free(bearer);
 	free(url);
 	if (settings->installed)
-		good = good && set_installed(easy);
+		good = good && set_installed(settings, easy);
 	return good && add_header(headers, "Expect:") &&
 	       curl_easy_setopt(easy, CURLOPT_HTTPHEADER, *headers) == CURLE_OK &&
 	       curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
@@ -183,6 +186,10 @@ void ctl_client_say(char *into, size_t room, CURLcode code, const char *detail)
 	switch (code) {
 	case CURLE_PEER_FAILED_VERIFICATION:
 		snprintf(into, room, "its certificate is not trusted: %s", what);
+		break;
+	case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+		snprintf(into, room, "its certificate is another one than " CTL_CERTIFICATE_CONF
+				     " names; if that one is new: nginx -s reload");
 		break;
 	case CURLE_SSL_CACERT_BADFILE:
 		snprintf(into, room, "the file of --ca cannot be read: %s", what);
@@ -221,6 +228,7 @@ int ctl_client_try(struct ctl_client *client, const struct ctl_ask *ask,
 	else
 		ctl_client_say(client->error, sizeof(client->error), code, detail);
 	client->distrusted = code == CURLE_PEER_FAILED_VERIFICATION ||
+			     code == CURLE_SSL_PINNEDPUBKEYNOTMATCH ||
 			     code == CURLE_SSL_CACERT_BADFILE;
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, NULL);
 	curl_slist_free_all(headers);

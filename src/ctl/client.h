@@ -16,13 +16,15 @@ struct ctl_settings {
 	char *url; /* without a slash at its end */
 	char *token;
 	char *ca;
-	bool installed; /* it is this machine's: at localhost, with the one certificate in `ca` */
+	bool installed; /* it is this machine's: at localhost, whatever the URL's name is */
+	char *pin;	/* and has this public key (CURLOPT_PINNEDPUBLICKEY); NULL: checked as any */
 	char *file; /* the client's configuration, be it there or not */
 };
 
 /*
  * From the command line, else from JOBQ_URL and JOBQ_TOKEN, else from the client's
- * file; where none of them has a URL, the service that is installed here. Returns 0, or CTL_USAGE when it has said what is wrong. The caller frees.
+ * file; where none of them has a URL, the service that is installed here. Returns 0, or
+ * CTL_USAGE when it has said what is wrong. The caller frees.
  */
 int ctl_settings_read(struct ctl_settings *settings);
 void ctl_settings_free(struct ctl_settings *settings);
@@ -32,8 +34,13 @@ char *ctl_settings_secret(const char *file);
 
 /* ---- the service that is installed on this machine (installed.c) --------------- */
 
-/* Its URL and certificate's file, which the caller frees; false: there is none, both are NULL. */
-bool ctl_installed(char **url, char **certificate);
+#define CTL_CERTIFICATE_CONF "/etc/jobq/certificate.conf" /* as packaging/debian has it */
+
+/*
+ * Its URL, and its certificate's public key as struct ctl_settings has it (NULL: not for this
+ * user to read), which the caller frees. False: there is none, and both are NULL.
+ */
+bool ctl_installed(char **url, char **pin);
 /* The package's first token; NULL: it has been removed, or is not for this user. */
 char *ctl_installed_token(void);
 

@@ -186,16 +186,18 @@ static bool take_token(struct ctl_settings *settings, const struct ctl_given *gi
 	return true;
 }
 
+/* Who names an authority has it checked with that. */
 static void take_installed(struct ctl_settings *settings)
 {
-	char *url, *certificate;
+	char *url;
 
-	settings->installed = ctl_installed(&url, &certificate);
+	settings->installed = ctl_installed(&url, &settings->pin);
 	set(&settings->url, settings->installed ? url : URL_DEFAULT);
-	if (settings->installed)
-		set(&settings->ca, certificate);
 	free(url);
-	free(certificate);
+	if (*settings->ca != '\0') {
+		free(settings->pin);
+		settings->pin = NULL;
+	}
 }
 
 static bool take_url(struct ctl_settings *settings, const struct ctl_given *given)
@@ -226,11 +228,11 @@ int ctl_settings_read(struct ctl_settings *settings)
 	*settings = (struct ctl_settings){
 		.url = copy(""), .token = copy(""), .ca = copy("")};
 	find_file(settings);
-	if (!read_file(settings) || !take_url(settings, given) || !take_token(settings, given))
+	if (!read_file(settings))
 		return CTL_USAGE;
 	if (given->ca != NULL)
 		set(&settings->ca, given->ca);
-	return 0;
+	return take_url(settings, given) && take_token(settings, given) ? 0 : CTL_USAGE;
 }
 
 void ctl_settings_free(struct ctl_settings *settings)
@@ -240,6 +242,7 @@ void ctl_settings_free(struct ctl_settings *settings)
 	free(settings->url);
 	free(settings->token);
 	free(settings->ca);
+	free(settings->pin);
 	free(settings->file);
 	*settings = (struct ctl_settings){0};
 }

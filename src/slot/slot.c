@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -185,8 +184,6 @@ int jobq_slot_main(const struct jobq_conf *conf, unsigned slot)
 {
 	struct slot_work work = {.conf = conf, .log_lock = PTHREAD_MUTEX_INITIALIZER};
 
-	/* What was open where jobqd was started is no worker's. */
-	close_range(STDERR_FILENO + 1, UINT_MAX, 0);
 	set_signals();
 	bool begun = begin(&work, slot);
 	if (begun) {

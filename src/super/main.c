@@ -1,8 +1,10 @@
 #include "config.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "jobq/slot.h"
 #include "super/super.h"
@@ -26,6 +28,9 @@ static int run(struct jobq_conf *conf, const struct jobq_conf_args *args)
 
 	if (args->test)
 		return test(conf);
+	/* What was open where jobqd was started is no child's; the log opens what is. */
+	if (args->role != NULL)
+		close_range(STDERR_FILENO + 1, UINT_MAX, 0);
 	jobq_log_open("jobqd", conf->log_level);
 	if (args->role == NULL)
 		return super_main(conf, args);

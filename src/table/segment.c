@@ -435,7 +435,7 @@ int jobq_table_attach(const char *name, struct jobq_table **out, struct jobq_buf
 	rc = fstat(table->fd, &st) < 0 ? -errno : accept_segment(table, (size_t)st.st_size, why);
 	if (rc < 0) {
 		jobq_table_detach(table);
-		return rc;
+		return rc == -ENOENT ? -EAGAIN : rc;
 	}
 	*out = table;
 	return 0;

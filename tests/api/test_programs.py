@@ -4,8 +4,11 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
+import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -615,3 +618,43 @@ def test_quotation_marks_do_not_forge_fields(own_service):
                                           service.logs()))
     outside = re.sub(r'"(\\.|[^"\\])*"', "", line)
     assert "forged" not in outside, line
+
+
+@pytest.fixture
+def journal():
+    """A socket that is the journal's for who is started behind the words; needs the right to mount."""
+    place = Path(tempfile.mkdtemp(prefix="jobq-journal-", dir="/tmp"))
+    words = ["unshare", "-m", "sh", "-c", f'mount --bind {place} /run && exec "$@"', "sh"]
+    if subprocess.run([*words, "true"], capture_output=True).returncode != 0:
+        pytest.skip("NOT CHECKED: mount(8) is not allowed here")
+    (place / "systemd/journal").mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(place / "systemd/journal/socket"))
+        listener.settimeout(90)
+        yield listener, words
+    shutil.rmtree(place)
+
+
+def test_all_of_jobqd_writes_to_the_journal(journal, project, configured, tmp_path):
+    """Workers, too, which let go of all that was open: what they log is nowhere else."""
+    listener, words = journal
+    config = configured(f"project = {project}\nwhitelist = res://\nstore = {tmp_path}/store.db\n"
+                        f"table_name = /jobq-journal-{os.getpid()}\ntable_max = 16M\n")
+    with open(tmp_path / "log", "w") as log:
+        stream = os.fstat(log.fileno())
+        jobqd = subprocess.Popen(
+            [*words, Path(os.environ["JOBQ_BUILD"]) / "jobqd", "-c", config], stderr=log,
+            env=dict(os.environ, JOURNAL_STREAM=f"{stream.st_dev}:{stream.st_ino}"))
+    slots, started = set(), False
+    try:
+        while not started or len(slots) < 3:
+            entry = listener.recv(4096).decode()
+            assert "PRIORITY=6\nSYSLOG_IDENTIFIER=jobqd\nJOBQ_EVENT=" in entry, entry
+            slots |= set(re.findall(r"event=worker_started slot=(\d)", entry))
+            started = started or "\nJOBQ_EVENT=started\n" in entry
+        assert program("jobqctl", "-c", config, "check").returncode == 0
+    finally:
+        jobqd.terminate()
+        status = jobqd.wait(60)
+        program("jobqctl", "-c", config, "remove-table")
+    assert (status, (tmp_path / "log").read_text()) == (0, "")

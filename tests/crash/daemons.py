@@ -5,6 +5,7 @@ daemons are started from here. So a test decides what is started again, when,
 and with which shim loaded into jobqd.
 """
 
+import contextlib
 import os
 import select
 import signal
@@ -13,6 +14,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+import requests
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
@@ -145,6 +148,11 @@ class Daemons(Service):
         for name in NAMES:
             if not self.up(name):
                 self.launch(name)
+
+    def says_away(self):
+        """Whether nginx and jobq-api answer, without a jobqd or a table that is ready."""
+        with contextlib.suppress(requests.ConnectionError):
+            return self.get("/healthz").status_code == 503
 
     def up(self, name):
         process = self.running.get(name)

@@ -9,6 +9,8 @@ import os
 import re
 import signal
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,34 @@ def test_a_writer_that_fills_a_table_which_was_given_up(daemons):
             "the service went down while the job was running"
     for job_id in queued:
         assert len(attempts(service, job_id)) == 1, f"job {job_id} ran twice"
+    service.assert_sound()
+
+
+def test_requests_wait_for_the_table_after_one_that_was_given_up(daemons):
+    """jobqd dies while its writer reads the store, and requests wait: the next one's is theirs."""
+    service = daemons(shim=True, settings=["submit_timeout=60s"]).up_again()
+    done = submit_quick(service, 0)
+    shown = service.wait_job(done)
+    service.power_off()
+    pause = service.state / "pause"
+    pause.write_text("R 0\n")
+    service.launch("jobqd", environment={"POWERCUT_FAULT": str(pause)})
+    writer = service.writer()
+    wait_until(lambda: held(writer), what="a writer that is held up")
+    for name in ("jobq-api", "nginx"):
+        service.launch(name)
+    wait_until(service.says_away, what="nginx and jobq-api")
+    with ThreadPoolExecutor(8) as pool:
+        reads = [pool.submit(service.get, f"/jobs/{done}?wait=1") for _ in range(8)]
+        wait_until(lambda: "\njobq_waiting_requests 8\n" in service.get("/metrics").text,
+                   what="requests that wait for the table")
+        service.kill("jobqd")
+        service.launch("jobqd")
+        began = time.monotonic()
+        assert all(read.result(120).json()["job"] == shown for read in reads)
+        assert time.monotonic() - began < 30, "none waits in vain for what is given up"
+    pause.unlink()
+    service.up_again()
     service.assert_sound()
 
 

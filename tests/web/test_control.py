@@ -66,6 +66,7 @@ def test_what_is_no_priority_and_no_label_is_said(service, browser):
             ("priority", "11", "whole number from -10 to 10"), ("priority", "1.5", "whole number"),
             ("priority", "", "whole number"), ("labels", "nothing", "“nothing” is no label"),
             ("labels", "a=1 a=2", "The label a is given twice"), ("labels", "a=b=c", "no label"),
+            ("labels", "__proto__=1 __proto__=2", "The label __proto__ is given twice"),
             ("labels", " ".join(f"k{n}=x" for n in range(17)), "at most 16 labels")):
         browser.fill(f"#{field}", text)
         browser.click("#submit-button")
@@ -77,6 +78,9 @@ def test_what_is_no_priority_and_no_label_is_said(service, browser):
     browser.click("#submit-button")
     told = shown(service, submitted(browser))
     assert "priority" not in told and "labels" not in told
+    browser.fill("#labels", "__proto__=art constructor=1")
+    browser.click("#submit-button")
+    assert shown(service, submitted(browser))["labels"] == {"__proto__": "art", "constructor": "1"}
     assert browser.evaluate("document.querySelectorAll('#submit-form [aria-invalid]').length") == 0
 
 
@@ -150,6 +154,23 @@ def test_stopping_too_late_is_said(service, browser):
     service.wait_job(job_id)
 
 
+def test_a_job_that_ends_before_the_answer_about_its_stop(service, browser):
+    job_id = slow_job(service)
+    wait_until(lambda: service.job(job_id)["status"] == "running", 30, "a running job")
+    browser.log_in(service, f"#/jobs/{job_id}")
+    browser.has_text("#job-stop", "Stop this job")
+    browser.run("""await page.route("**/cancel", async (route) => {
+                       const response = await route.fetch();
+                       await page.waitForSelector("#job-retry");
+                       await route.fulfill({response});
+                   }, {times: 1});""")
+    browser.click("#job-stop")
+    browser.click("#confirm-yes")
+    browser.has_text("#notes", f"Job {job_id} is asked to stop")
+    browser.wait("document.getElementById('job-retry').textContent === 'Retry'")
+    assert browser.count("#notes .bad") == 0, browser.text("#notes")
+
+
 # ---- the log --------------------------------------------------------------------------
 
 
@@ -207,6 +228,9 @@ def test_filter_by_label(paused, browser):
     browser.has_text("#label-problem", "“nothing” is no label. It is KEY=VALUE")
     assert browser.evaluate("document.getElementById('label-choice').ariaInvalid") == "true"
     assert ids() == art[::-1], "what was chosen before stays"
+    art.append(quick_job(service, labels={label: "art"}))
+    browser.wait("document.querySelectorAll('#job-rows tr').length === 5")
+    assert "is no label" in browser.text("#label-problem"), "and what is said, too"
     no_answer(browser, "**/jobs?label=*")
     browser.fill("#label-choice", f"{label}=none")
     browser.press("Enter")
@@ -360,3 +384,26 @@ def test_axe_finds_nothing_and_all_fits(service, browser, scheme, width):
         service.post("/queue/resume", None)
         service.post(f"/jobs/{running}/cancel", None)
         service.wait_job(running)
+
+
+# ---- types that the page does not know -------------------------------------------------
+
+
+def test_a_result_of_a_type_that_is_new(service, browser):
+    """As README's example has it: what the page knows nothing of is in the JSON."""
+    job_id = quick_job(service, "res://vr_main.tscn", "res://none.tscn")
+    service.wait_job(job_id)
+    job = shown(service, job_id)
+    job["job"].update(type="scene_count", result={"scenes": [
+        {"scene_path": "res://a.tscn", "success": True, "node_count": 12},
+        {"scene_path": "res://b.tscn", "success": False, "node_count": 0, "error": "It is gone"}]})
+    browser.log_in(service)
+    browser.run("""await page.route(args.path, (route) => route.fulfill({
+                       contentType: "application/json", body: args.body}));""",
+                path=f"**/jobs/{job_id}", body=json.dumps(job))
+    browser.go(f"#/jobs/{job_id}")
+    browser.has_text("#job-body dd", "scene count")
+    browser.has_text("#job-body .scenes .wrong", "It is gone")
+    browser.click("#job-body summary:text-is('The result as JSON')")
+    browser.has_text("#job-body pre", '"node_count": 12')
+    assert browser.count("#job-retry-failed") == 1
