@@ -65,6 +65,9 @@ void jobq_table_count_routes(struct jobq_table *table, uint32_t routes)
 {
 	struct counters *counters = table->counters;
 
+	/* Mostly so; and reading must go on, also in a process that begins while one holds the lock. */
+	if (atomic_load(&counters->routes) == routes)
+		return;
 	table_lock(table);
 	if (counters->routes != routes)
 		shm_zero(counters->requests, sizeof(counters->requests));

@@ -648,24 +648,45 @@ sys.stdin.read()
 """
 
 
+@contextlib.contextmanager
+def lock_held(service):
+    """The table's lock is held by a process that lives; gives that process."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, f"/dev/shm{service.table_name()}", str(LOCK_AT)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline() == "held\n"
+        yield holder
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+def test_reads_go_on_in_workers_that_begin_while_the_lock_is_held(own_service):
+    service = own_service()
+    job_id = quick_job(service)
+    service.wait_job(job_id)
+    workers = service.api_workers(3)
+    with lock_held(service):
+        os.kill(service.pid("jobq-api"), signal.SIGHUP)
+        wait_until(lambda: not set(children(service.pid("jobq-api"))) & set(workers))
+        for _ in range(20):
+            assert service.job(job_id)["status"] == "completed"
+
+
 def test_lock_of_a_dead_process_is_repaired(own_service):
     """While it lives nobody can submit but all can read; when it dies all goes on."""
     service = own_service()
     job_id = quick_job(service)
     service.wait_job(job_id)
     for round_number in range(1, 4):
-        holder = subprocess.Popen(
-            [sys.executable, "-c", HOLDER, f"/dev/shm{service.table_name()}", str(LOCK_AT)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        assert holder.stdout.readline() == "held\n"
-        with ThreadPoolExecutor(20) as pool:
+        with lock_held(service) as holder, ThreadPoolExecutor(20) as pool:
             submissions = [pool.submit(quick_job, service) for _ in range(20)]
             for _ in range(20):
                 assert service.job(job_id)["status"] == "completed"
             assert not any(submission.done() for submission in submissions)
             holder.kill()
             ids = [submission.result(timeout=60) for submission in submissions]
-        holder.wait()
         assert len(set(ids)) == 20
         assert all(service.wait_job(i)["status"] == "completed" for i in ids)
         assert f"\nrepairs {round_number}\n" in service.ctl("show").stdout
