@@ -20,7 +20,8 @@
 	X(TEXT, api_socket, "/run/jobq/api.sock", 0, 0, "FastCGI socket of the plain requests")    \
 	X(TEXT, wait_socket, "/run/jobq/wait.sock", 0, 0,                                          \
 	  "FastCGI socket of the requests that take long: ?wait= and whole lists")                 \
-	X(COUNT, api_processes, "2", 1, 64, "processes that serve plain requests")                 \
+	X(COUNT, api_processes, "0", 0, 64,                                                        \
+	  "processes that serve plain requests; 0: as many as processors, two at least")           \
 	X(COUNT, api_threads, "160", 1, 900,                                                       \
 	  "requests that each of them serves at a time; processes x threads must exceed twice "    \
 	  "nginx workers x keepalive")                                                             \

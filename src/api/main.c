@@ -1,8 +1,25 @@
 #include "config.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "api/api.h"
+
+#define PROCESSES_LEAST 2
+#define PROCESSES_MOST 64
+
+/* One a processor, as nginx has workers (worker_processes auto): so there is a thread for
+ * each connection that those keep, whatever the machine. */
+static unsigned processes(const struct jobq_conf *conf)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (conf->api_processes > 0)
+		return (unsigned)conf->api_processes;
+	if (processors < PROCESSES_LEAST)
+		return PROCESSES_LEAST;
+	return processors < PROCESSES_MOST ? (unsigned)processors : PROCESSES_MOST;
+}
 
 static int run(struct jobq_conf *conf, const struct jobq_conf_args *args)
 {
@@ -10,7 +27,7 @@ static int run(struct jobq_conf *conf, const struct jobq_conf_args *args)
 		{
 			.name = "api",
 			.path = conf->api_socket,
-			.processes = (unsigned)conf->api_processes,
+			.processes = processes(conf),
 			.threads = (unsigned)conf->api_threads,
 		},
 		{

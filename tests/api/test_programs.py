@@ -148,7 +148,7 @@ def test_every_error_is_told_with_its_line(project, configured, name):
             for line in done.stderr.splitlines()]
     assert told == [2, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 18]
     for words in ("no option `colour`", "api_threads = many: must be a whole number",
-                  "found `no equals sign here`", "must be from 1 to 64", "a time such as 90s",
+                  "found `no equals sign here`", "must be from 0 to 64", "a time such as 90s",
                   "error, warning, info or debug", "must begin with res://"):
         assert words in done.stderr, words
     # It does not start so either.

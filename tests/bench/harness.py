@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 TINY = '[gd_scene format=3]\n\n[node name="A" type="Node2D"]\n'
 BODY = '{"type": "scene_preload", "parameters": {"scene_paths": ["res://a.tscn"]}}'
 TOKEN = secrets.token_hex(32)  # the same for all, so that one nginx knows it
-API = {"processes": 2, "threads": 160}  # the defaults of jobq.conf
+API = {"processes": 2, "threads": 160}  # the defaults of jobq.conf on two processors
 
 
 def program(name):

@@ -132,6 +132,8 @@ class Service:
         lines = [f"table_max = {table_max}"]
         if not any(line.startswith("whitelist") for line in options or []):
             lines.append("whitelist = res://")
+        if not any(line.startswith("api_processes") for line in options or []):
+            lines.append("api_processes = 2")  # whatever the machine
         self.config.write_text("\n".join(lines + (options or [])) + "\n")
         self.process = None
         self.base_url = f"http://127.0.0.1:{self.port}"
