@@ -14,6 +14,7 @@ export const isLabel = (text) => LABEL.test(text);
 let wanted = ""; // as the list wants it: NAME:VALUE; "" is none
 let ids = null; // of those found; null: not known yet
 let upTo = 0; // what has a higher number has not been asked about
+let round = 0; // of questions about all jobs
 let busy = false;
 let said = ""; // of the last failure
 
@@ -38,11 +39,11 @@ async function look() {
     return;
   }
   busy = true;
-  const label = wanted;
+  const asked = round;
   let pause = PAUSE;
   try {
-    const found = await find(label);
-    if (label === wanted) {
+    const found = await find(wanted);
+    if (asked === round) {
       ids = found;
       upTo = newest;
       if ($("label-problem").textContent === said) {
@@ -52,7 +53,7 @@ async function look() {
     }
   } catch (error) {
     pause = Math.max(AFTER_FAILURE, (error.retryAfter ?? 0) * 1000);
-    if (label === wanted) {
+    if (asked === round) {
       said = `Jobs with this label could not be read: ${error.message}`;
       problem($("label-problem"), said);
     }
@@ -60,12 +61,13 @@ async function look() {
   setTimeout(() => {
     busy = false;
     look();
-  }, label === wanted ? pause : 0);
+  }, asked === round ? pause : 0);
 }
 onChange(look);
 
 // Asks about all jobs once more: the list has been read anew.
 export function askAnew() {
+  round++;
   upTo = 0;
   look();
 }
@@ -73,6 +75,7 @@ export function askAnew() {
 // KEY=VALUE, or "" for all jobs.
 export function chooseLabel(text) {
   wanted = text.replace("=", ":");
+  round++;
   ids = null;
   upTo = 0;
   look();
