@@ -74,8 +74,9 @@ void api_reply(struct api_request *request, int status)
 				     "later\",\"code\":\"out_of_memory\"}";
 
 	if (request->body.failed || request->headers.failed) {
+		char path[512];
 		jobq_log(JOBQ_LOG_ERROR, "out_of_memory", "method=%s path=\"%s\"", request->method,
-			 request->path);
+			 jobq_log_quote(path, sizeof(path), request->path));
 		jobq_buf_free(&request->headers);
 		jobq_buf_free(&request->body);
 		jobq_buf_adds(&request->body, failed);
