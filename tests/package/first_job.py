@@ -15,10 +15,12 @@ response = requests.post(f"{API_URL}/jobs", headers=headers, json={
 assert response.status_code == 202, response.text
 job_id = response.json()["job_id"]
 
+deadline = time.monotonic() + 60
 while True:
     job = requests.get(f"{API_URL}/jobs/{job_id}", headers=headers).json()["job"]
     if job["status"] in ["completed", "failed", "cancelled"]:
         break
+    assert time.monotonic() < deadline, job
     time.sleep(0.1)
 
 assert job["status"] == "completed", job
