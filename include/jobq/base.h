@@ -24,7 +24,7 @@ enum jobq_log_level { JOBQ_LOG_ERROR, JOBQ_LOG_WARNING, JOBQ_LOG_INFO, JOBQ_LOG_
  * Called before threads start. Lines carry a time unless standard error is the
  * journal: when $JOURNAL_STREAM names it by device and inode. Then they go to the
  * journal's own socket as entries with the fields JOBQ_EVENT and JOBQ_JOB or, where that
- * cannot be reached, to standard error behind the priority `<N>` (sd-daemon(3)).
+ * cannot be reached or is behind, to standard error behind the priority `<N>` (sd-daemon(3)).
  */
 void jobq_log_open(const char *program, enum jobq_log_level level);
 

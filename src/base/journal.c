@@ -13,7 +13,8 @@
 int base_journal_open(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int journal = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	/* Who logs does not wait for a journal that takes nothing. */
+	int journal = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (journal < 0)
 		return -1;

@@ -20,7 +20,7 @@ int base_journal_open(const char *path);
  * Writes one entry. `line`, which has no control bytes, is its MESSAGE; PRIORITY is as in
  * syslog(3), SYSLOG_IDENTIFIER the program, JOBQ_EVENT the event, and JOBQ_JOB what the line
  * says behind ` job=` outside of quotation marks, if it does. Any thread. Returns 0, or a
- * negative errno when the journal did not take it.
+ * negative errno when the journal did not take it: -EAGAIN when it is behind.
  */
 int base_journal_write(int journal, int priority, const char *program, const char *event,
 		       const char *line, size_t len);

@@ -1,6 +1,7 @@
 /* base: log lines, as another process reads them. */
 #include "config.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -202,6 +203,29 @@ static void entries_have_fields(void **state)
 	}
 }
 
+static void a_journal_that_is_behind_is_not_waited_for(void **state)
+{
+	int rc = 0;
+	(void)state;
+	char directory[] = "/tmp/jobq-journal-XXXXXX";
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	assert_non_null(mkdtemp(directory));
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/socket", directory);
+	int listener = socket(AF_UNIX, SOCK_DGRAM, 0);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	int journal = base_journal_open(address.sun_path);
+	alarm(60); /* it would wait for ever */
+	while (rc == 0)
+		rc = base_journal_write(journal, 4, "prog", "tested", "x", 1);
+	alarm(0);
+	assert_int_equal(rc, -EAGAIN);
+	close(listener);
+	close(journal);
+	unlink(address.sun_path);
+	rmdir(directory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +234,7 @@ int main(void)
 		cmocka_unit_test(journal_lines_carry_the_priority),
 		cmocka_unit_test(other_streams_are_no_journal),
 		cmocka_unit_test(entries_have_fields),
+		cmocka_unit_test(a_journal_that_is_behind_is_not_waited_for),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
