@@ -23,10 +23,15 @@ enum jobq_log_level { JOBQ_LOG_ERROR, JOBQ_LOG_WARNING, JOBQ_LOG_INFO, JOBQ_LOG_
  * Names the program and sets the least important level that is written.
  * Called before threads start. Lines carry a time unless standard error is the
  * journal: when $JOURNAL_STREAM names it by device and inode. Then they go to the
- * journal's own socket as entries with the fields JOBQ_EVENT and JOBQ_JOB or, where that
- * cannot be reached or is behind, to standard error behind the priority `<N>` (sd-daemon(3)).
+ * journal's own socket as entries with the fields JOBQ_EVENT and JOBQ_JOB. Errors, and what
+ * that socket does not take, go to standard error behind the priority `<N>` (sd-daemon(3)):
+ * the journal looks up an entry's sender when it reads the entry, and has no unit for one
+ * that is gone by then, while it knows whose standard error is whose.
  */
 void jobq_log_open(const char *program, enum jobq_log_level level);
+
+/* The process ends soon: all that it logs from now on goes to standard error. Any thread. */
+void jobq_log_leave(void);
 
 /*
  * Writes `event=NAME` and the fields made from `fmt`, which reads

@@ -201,6 +201,7 @@ int api_pool_run(const struct jobq_conf *conf, const struct api_pool *pool,
 	bool clean = stop_threads(threads, pool->threads);
 	if (clean && pool->waits)
 		api_stream_end();
+	jobq_log_leave();
 	jobq_log(clean ? JOBQ_LOG_INFO : JOBQ_LOG_WARNING, "worker_stopped",
 		 "pool=%s clean=%s", pool->name, clean ? "yes" : "no");
 	if (!clean)

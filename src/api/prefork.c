@@ -288,6 +288,7 @@ int api_prefork(struct jobq_conf *conf, const struct jobq_conf_args *args,
 	run(&parent);
 	for (size_t i = 0; i < count; i++)
 		api_listen_end(&pools[i]);
+	jobq_log_leave();
 	jobq_log(JOBQ_LOG_INFO, "stopped", "status=0");
 	return 0;
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ static const char *program = "jobq";
 static enum jobq_log_level least = JOBQ_LOG_INFO;
 static bool to_journal;
 static int journal = -1; /* where entries with fields go, when to_journal */
+static atomic_bool leaves;
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 static const int priorities[] = {3, 4, 6, 7}; /* syslog(3) */
@@ -43,6 +45,19 @@ void jobq_log_open(const char *name, enum jobq_log_level level)
 	to_journal = is_journal();
 	if (to_journal && journal < 0)
 		journal = base_journal_open(JOURNAL_SOCKET);
+}
+
+void jobq_log_leave(void)
+{
+	atomic_store(&leaves, true);
+}
+
+/* Whether the journal took it. `line` begins with its priority, `<N>`. */
+static bool write_entry(enum jobq_log_level level, const char *event, const char *line, size_t len)
+{
+	if (!to_journal || journal < 0 || level == JOBQ_LOG_ERROR || atomic_load(&leaves))
+		return false;
+	return base_journal_write(journal, priorities[level], program, event, line + 3, len - 3) == 0;
 }
 
 static int start_line(char *line, size_t room, enum jobq_log_level level, const char *event)
@@ -83,15 +98,12 @@ void jobq_log(enum jobq_log_level level, const char *event, const char *fmt, ...
 	for (size_t i = fields; i < len; i++)
 		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
 			line[i] = '?';
-	if (to_journal && journal >= 0 &&
-	    base_journal_write(journal, priorities[level], program, event, line + 3, len - 3) == 0) {
-		errno = saved;
-		return;
+	if (!write_entry(level, event, line, len)) {
+		line[len++] = '\n';
+		/* A log that cannot be written has nobody to be told of. */
+		ssize_t ignored = write(STDERR_FILENO, line, len);
+		(void)ignored;
 	}
-	line[len++] = '\n';
-	/* A log that cannot be written has nobody to be told of. */
-	ssize_t ignored = write(STDERR_FILENO, line, len);
-	(void)ignored;
 	errno = saved;
 }
 

@@ -383,6 +383,7 @@ int hook_main(struct jobq_conf *conf, const struct jobq_conf_args *args)
 	hook_guard_free(&hook.guard);
 	close(hook.signals);
 	curl_global_cleanup();
+	jobq_log_leave();
 	jobq_log(JOBQ_LOG_INFO, "stopped", "status=%d", hook.status);
 	return hook.status;
 }

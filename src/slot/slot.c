@@ -177,6 +177,7 @@ static void work_until_told(struct slot_work *work, unsigned slot)
 		if (rc == 0)
 			slot_job_run(work, &claim);
 	}
+	jobq_log_leave();
 	jobq_log(JOBQ_LOG_INFO, "worker_leaving", "slot=%u", slot);
 }
 

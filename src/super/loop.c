@@ -241,6 +241,7 @@ int super_main(struct jobq_conf *conf, const struct jobq_conf_args *args)
 	super_recover(&super);
 	clean_up(&super);
 	status = super_loop(&super);
+	jobq_log_leave();
 	jobq_log(JOBQ_LOG_INFO, "stopped", "status=%d", status);
 out:
 	jobq_table_detach(super.table);

@@ -502,6 +502,7 @@ static int run(struct writer *writer)
 			work(writer);
 		while (last && writer->error == 0 && anything_left(writer));
 	}
+	jobq_log_leave();
 	jobq_log(writer->error == 0 ? JOBQ_LOG_INFO : JOBQ_LOG_ERROR, "store_closed",
 		 "store=\"%s\" commits=%llu changes=%llu complete=%s", writer->conf->store,
 		 (unsigned long long)writer->commits, (unsigned long long)writer->stored,

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 from pathlib import Path
@@ -657,4 +658,25 @@ def test_all_of_jobqd_writes_to_the_journal(journal, project, configured, tmp_pa
         jobqd.terminate()
         status = jobqd.wait(60)
         program("jobqctl", "-c", config, "remove-table")
-    assert (status, (tmp_path / "log").read_text()) == (0, "")
+    # The journal would find no unit for the datagrams of a process that is gone.
+    last = re.findall(r"<6>jobqd level=info event=(\w+).*\n", (tmp_path / "log").read_text())
+    assert status == 0
+    assert sorted(last) == ["stopped", "store_closed", *["worker_leaving"] * 3], last
+
+
+def test_errors_that_end_jobqd_go_by_its_standard_error(journal, project, configured, tmp_path):
+    listener, words = journal
+    with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as store:
+        store.execute("PRAGMA user_version = 99")
+    config = configured(f"project = {project}\nwhitelist = res://\nstore = {tmp_path}/store.db\n"
+                        f"table_name = /jobq-journal-{os.getpid()}\ntable_max = 16M\n")
+    with open(tmp_path / "log", "w") as log:
+        stream = os.fstat(log.fileno())
+        done = subprocess.run(
+            [*words, Path(os.environ["JOBQ_BUILD"]) / "jobqd", "-c", config], stderr=log,
+            env=dict(os.environ, JOURNAL_STREAM=f"{stream.st_dev}:{stream.st_ino}"), timeout=60)
+    program("jobqctl", "-c", config, "remove-table")
+    said = (tmp_path / "log").read_text()
+    assert done.returncode == 65
+    assert re.findall(r"^<3>jobqd level=error event=(\w+) ", said, re.M) == [
+        "store_not_opened", "stopping"], said
