@@ -158,7 +158,7 @@ def test_the_application_wants_a_name(service):
 
 
 def test_loopback_is_ipv6_too():
-    text = (ROOT / "nginx/jobq-http.conf.in").read_text()
+    text = (ROOT / "nginx/policy.conf.in").read_text()
     assert re.search(r"geo \$jobq_from_here \{\s+default 0;\s+127.0.0.0/8 1;\s+::1 1;\s+\}", text)
 
 
