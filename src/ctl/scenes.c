@@ -55,6 +55,13 @@ static bool is_scene(const FTSENT *entry)
 	       strcmp(entry->fts_name + entry->fts_namelen - ending, ENDING) == 0;
 }
 
+/* What follows the root in a path that begins with it; the root may end in a slash, or not. */
+static const char *below(const char *root, const char *path)
+{
+	path += strlen(root);
+	return path + strspn(path, "/");
+}
+
 /* As the service would: no links are followed, no other mounts, nothing hidden. */
 static int list_files(struct ctl_scenes *scenes)
 {
@@ -81,7 +88,7 @@ static int list_files(struct ctl_scenes *scenes)
 		if (entry->fts_level > 0 && entry->fts_name[0] == '.')
 			fts_set(tree, entry, FTS_SKIP);
 		else if (is_scene(entry))
-			keep(scenes, entry->fts_path + strlen(root) + 1);
+			keep(scenes, below(root, entry->fts_path));
 	}
 	fts_close(tree);
 	if (scenes->file_count > 0)

@@ -201,6 +201,15 @@ def test_globs_over_a_project(client, service, patterns, expected):
     assert [row["scene_path"] for row in rows] == [f"res://{name}.tscn" for name in expected]
 
 
+@pytest.mark.parametrize("ending", ["/", "//", "/.", "/levels/.."])
+def test_projects_may_end_in_a_slash(client, service, ending):
+    """As shells complete directories."""
+    done = client("submit", "preload", "--project", f"{service.project}{ending}", "levels/*")
+    assert done.returncode == OK, done.stderr
+    rows = service.wait_job(done.stdout.strip())["result"]["scenes"]
+    assert [row["scene_path"] for row in rows] == ["res://levels/one.tscn"]
+
+
 def test_globs_need_a_project(client, service, tmp_path):
     done = client("submit", "preload", "*.tscn", cwd=tmp_path)
     assert done.returncode == USAGE and "not a Godot project" in done.stderr
