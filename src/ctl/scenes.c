@@ -141,6 +141,10 @@ static int add_path(struct ctl_scenes *scenes, const char *action, const char *p
 	struct jobq_buf full = {0};
 	int status = 0;
 
+	if (*path == '\0') { /* a variable that is not set: res:// would be all of them */
+		fprintf(stderr, "jobqctl: %san empty path; for every scene say res://\n", where);
+		return CTL_USAGE;
+	}
 	if (strncmp(path, SCHEME, strlen(SCHEME)) != 0) {
 		jobq_buf_adds(&full, SCHEME);
 		while (strncmp(path, "./", 2) == 0)

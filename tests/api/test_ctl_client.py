@@ -244,6 +244,7 @@ def test_paths_from_standard_input(client, service):
     ("preload", "", "names no scene"), ("preload", "\n\n", "names no scene"),
     ("preload", "a.tscn\na.txt\n", "standard input, line 2: res://a.txt: the path must end in"),
     ("preload", "a.tscn\n../a.tscn", "line 2"), ("preload", "[1]", "expected paths"),
+    ("preload", '["a.tscn", ""]', "standard input: an empty path"),
     ("preload", '["a.tscn"', "not JSON"), ("batch", "[[]]", "expected operations"),
     ("preload", '[{"action": "load"}]', "expected paths"), ("batch", "{]", "not JSON"),
     ("batch", "a.tscn\0", "NUL"), ("batch", "explode a.tscn/b", "must end in .tscn")])
@@ -271,7 +272,8 @@ def test_what_the_service_refuses(client):
     (["batch", "a.tscn", "--action", "eat"], "load, validate or get_info"),
     (["batch", "a.tscn", "--mode", "both"], "continue or transactional"),
     (["warm", "--scope", "some"], "all or stale"), (["batch", "a.tscn", "--scope", "all"], "--scope"),
-    (["preload", "a.txt"], "must end in .tscn"), (["preload", "--no-such"], "unrecognized option")])
+    (["preload", "a.txt"], "must end in .tscn"), (["preload", "a.tscn", ""], "an empty path"),
+    (["batch", ""], "an empty path"), (["preload", "--no-such"], "unrecognized option")])
 def test_submissions_that_make_no_sense(client, words, told):
     done = client("submit", *words)
     assert done.returncode == USAGE and done.stdout == "" and told in done.stderr
