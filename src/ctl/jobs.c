@@ -110,7 +110,14 @@ static int post(struct ctl_client *client, const struct ctl_new_job *job)
 int ctl_jobs_start(const struct ctl_new_job *job)
 {
 	struct ctl_client client;
+	char wrong[80];
 
+	if (job->key != NULL && !jobq_job_is_key(job->key)) {
+		snprintf(wrong, sizeof(wrong),
+			 "--idempotency-key is 1 to %d printable ASCII characters, not ",
+			 JOBQ_KEY_MAX);
+		return ctl_usage(wrong, job->key);
+	}
 	int status = ctl_client_open(&client);
 	if (status == 0)
 		status = post(&client, job);

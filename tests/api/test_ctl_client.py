@@ -183,6 +183,16 @@ def test_idempotency_key(client):
     assert other.returncode == REFUSED and "422 idempotency_key_reused" in other.stderr
 
 
+@pytest.mark.parametrize("key", ["", "a\nb", "a\r\nX-Other: 1", "k" * 256, "\u00e4"])
+@pytest.mark.parametrize("words", [["submit", "warm"], ["retry", "1"]])
+def test_idempotency_keys_that_are_none(client, service, words, key):
+    """curl would send the first line of it, or none."""
+    before = service.get("/jobs?limit=10000").json()["count"]
+    done = client(*words, "--idempotency-key", key)
+    assert done.returncode == USAGE and "1 to 255 printable ASCII" in done.stderr
+    assert done.stdout == "" and service.get("/jobs?limit=10000").json()["count"] == before
+
+
 @pytest.mark.parametrize("patterns,expected", [
     (["levels/*.tscn"], ["levels/one"]),
     (["res://*.tscn"], ["a", "b", "broken", "c", "lacks", "slow"]),
