@@ -798,12 +798,16 @@ def test_only_clients_link_libcurl():
         assert ("libcurl" in done.stdout) == linked, name
 
 
-def test_output_that_cannot_be_written(client, service):
+@pytest.mark.parametrize("where", [">/dev/full", ">&-"])
+def test_output_that_cannot_be_written(client, service, where):
+    """Not even to a stream that is closed: whatever else is opened does not take its place."""
     job = quick_job(service)
     service.wait_job(job)
+    local = ["-c", service.state / "etc/jobq.conf"]
     for words in (["list"], ["status", job], ["watch", job], ["result", job], ["doctor"],
-                  ["top", "--once"], ["submit", "warm"]):
-        with open("/dev/full", "w") as full:
-            done = subprocess.run([Path(os.environ["JOBQ_BUILD"]) / "jobqctl", *words],
-                                  stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+                  ["top", "--once"], ["submit", "warm"], ["queue"],
+                  ["--help"], *([*local, name] for name in ("show", "cache", "check", "fsck"))):
+        done = subprocess.run(["sh", "-c", f'exec "$@" {where}', "sh",
+                               Path(os.environ["JOBQ_BUILD"]) / "jobqctl", *words],
+                              stderr=subprocess.PIPE, text=True, timeout=60)
         assert done.returncode == USAGE and "cannot be written" in done.stderr, words
