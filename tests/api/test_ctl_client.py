@@ -277,7 +277,7 @@ def test_what_the_service_refuses(client):
 
 
 @pytest.mark.parametrize("words,told", [
-    ([], "submit takes"), (["explode"], "preload, batch or warm"), (["preload"], "name scenes"),
+    ([], "submit takes one operand or more"), (["explode"], "preload, batch or warm"), (["preload"], "name scenes"),
     (["warm", "a.tscn"], "takes no path"), (["preload", "a.tscn", "--action", "load"], "--action"),
     (["batch", "a.tscn", "--action", "eat"], "load, validate or get_info"),
     (["batch", "a.tscn", "--mode", "both"], "continue or transactional"),
