@@ -699,6 +699,29 @@ def test_something_else_answers(home):
         server.shutdown()
 
 
+@pytest.mark.parametrize("body", [b"{}", b'{"ok": true}', b"null", b'{"success": 1}'])
+def test_something_else_answers_with_json(home, body):
+    """And says 200 to everything: nothing has been done because of that."""
+    class Other(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        do_POST = do_DELETE = do_GET
+
+        def log_message(self, *rest):
+            pass
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for words in (["list"], ["status", "1"], ["cancel", "1"], ["submit", "warm"], ["queue"],
+                      ["webhook", "list"], ["watch", "1"], ["watch", "--all"], ["top", "--once"]):
+            done = program("jobqctl", "--url", f"http://127.0.0.1:{server.server_port}", *words)
+            assert done.returncode == UNREACHABLE and done.stdout == "", words
+            assert "none of jobq's" in done.stderr, words
+        server.shutdown()
+
+
 def test_refused_tokens(service, home):
     for words in (["list"], ["watch", "1"], ["watch", "--all"], ["status", "1"], ["submit", "warm"],
                   ["top", "--once"], ["webhook", "list"]):
