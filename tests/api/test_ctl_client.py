@@ -764,6 +764,13 @@ def test_where_settings_come_from(service, home, monkeypatch, tmp_path):
                    input=service.token).returncode == OK
 
 
+@pytest.mark.parametrize("url", ["", "jobs", "ftp://a", "http://", "https:///", "http://?a"])
+def test_urls_that_are_none(home, url):
+    """Without a host the path would be one, and be told the token."""
+    done = program("jobqctl", "--url", url, "--token", "a", "list")
+    assert done.returncode == USAGE and "http:// or https:// and a host" in done.stderr
+
+
 def test_client_files_that_make_no_sense(home):
     (home / ".config/jobq").mkdir(parents=True)
     file = home / ".config/jobq/client.conf"
