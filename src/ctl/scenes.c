@@ -107,6 +107,22 @@ static void append(struct ctl_scenes *scenes, const char *action, const char *pa
 		abort();
 }
 
+/* One scene's path. `where`: of standard input, or "". */
+static int add_scene(struct ctl_scenes *scenes, const char *action, const char *path,
+		     const char *where)
+{
+	const char *what = jobq_paths_malformed(path, strlen(path));
+
+	if (what == NULL) {
+		append(scenes, action, path);
+		return 0;
+	}
+	fprintf(stderr, "jobqctl: %s", where);
+	ctl_put(stderr, path, strlen(path));
+	fprintf(stderr, ": the path %s\n", what);
+	return CTL_USAGE;
+}
+
 static bool is_pattern(const char *path)
 {
 	size_t len = strlen(path);
@@ -121,7 +137,7 @@ static int add_matching(struct ctl_scenes *scenes, const char *action, const cha
 
 	for (size_t i = 0; i < scenes->file_count && status == 0; i++) {
 		if (jobq_paths_match(pattern, scenes->files[i]) && ++found > 0)
-			append(scenes, action, scenes->files[i]);
+			status = add_scene(scenes, action, scenes->files[i], "");
 	}
 	if (status == 0 && found == 0) {
 		fprintf(stderr, "jobqctl: ");
@@ -139,7 +155,6 @@ static int add_path(struct ctl_scenes *scenes, const char *action, const char *p
 		    const char *where)
 {
 	struct jobq_buf full = {0};
-	int status = 0;
 
 	if (*path == '\0') { /* a variable that is not set: res:// would be all of them */
 		fprintf(stderr, "jobqctl: %san empty path; for every scene say res://\n", where);
@@ -151,17 +166,8 @@ static int add_path(struct ctl_scenes *scenes, const char *action, const char *p
 			path += 2;
 	}
 	jobq_buf_adds(&full, path);
-	const char *what = is_pattern(full.data) ? NULL : jobq_paths_malformed(full.data, full.len);
-	if (what != NULL) {
-		fprintf(stderr, "jobqctl: %s", where);
-		ctl_put(stderr, full.data, full.len);
-		fprintf(stderr, ": the path %s\n", what);
-		status = CTL_USAGE;
-	} else if (is_pattern(full.data)) {
-		status = add_matching(scenes, action, full.data);
-	} else {
-		append(scenes, action, full.data);
-	}
+	int status = is_pattern(full.data) ? add_matching(scenes, action, full.data)
+					   : add_scene(scenes, action, full.data, where);
 	jobq_buf_free(&full);
 	return status;
 }

@@ -220,6 +220,18 @@ def test_projects_may_end_in_a_slash(client, service, ending):
     assert [row["scene_path"] for row in rows] == ["res://levels/one.tscn"]
 
 
+@pytest.mark.parametrize("name,told", [
+    (b"b\xff.tscn", "must be valid UTF-8"), (b"b:c.tscn", "must not hold a second colon"),
+    (b"b\nc.tscn", "must not hold control bytes")])
+def test_globs_that_match_what_is_no_path(client, tmp_path, name, told):
+    (tmp_path / "project.godot").touch()
+    (tmp_path / "a.tscn").touch()
+    (tmp_path / os.fsdecode(name)).touch()
+    done = client("submit", "preload", "*.tscn", cwd=tmp_path, errors="replace")
+    assert done.returncode == USAGE and done.stdout == ""
+    assert done.stderr.startswith("jobqctl: res://b") and told in done.stderr
+
+
 def test_globs_need_a_project(client, service, tmp_path):
     done = client("submit", "preload", "*.tscn", cwd=tmp_path)
     assert done.returncode == USAGE and "not a Godot project" in done.stderr
