@@ -206,6 +206,7 @@ int ctl_client_try(struct ctl_client *client, const struct ctl_ask *ask,
 	char detail[CURL_ERROR_SIZE] = "", *text = NULL;
 	CURL *easy = client->easy;
 	CURLcode code = CURLE_OUT_OF_MEMORY;
+	long sent = 0;
 
 	*answer = (struct ctl_answer){0};
 	curl_easy_reset(easy);
@@ -227,6 +228,8 @@ int ctl_client_try(struct ctl_client *client, const struct ctl_ask *ask,
 		curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer->status);
 	else
 		ctl_client_say(client->error, sizeof(client->error), code, detail);
+	curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &sent);
+	client->sent = sent > 0;
 	client->distrusted = code == CURLE_PEER_FAILED_VERIFICATION ||
 			     code == CURLE_SSL_PINNEDPUBKEYNOTMATCH ||
 			     code == CURLE_SSL_CACERT_BADFILE;

@@ -51,6 +51,7 @@ struct ctl_client {
 	CURL *easy; /* for one request at a time; its connection is kept */
 	char error[CURL_ERROR_SIZE + 512]; /* why there was no answer */
 	bool distrusted; /* that was for the sake of certificates */
+	bool sent;	 /* the last request went out, and may have been carried out */
 };
 
 struct ctl_ask {

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -709,6 +710,30 @@ def test_something_else_answers(home):
         assert "\x1b" not in done.stderr
         assert program("jobqctl", "doctor", "--url", url).returncode == FAILED
         server.shutdown()
+
+
+def test_a_submission_whose_answer_is_lost(home):
+    """Who does it again without a thought may have it done twice."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        def answer():
+            while True:
+                try:
+                    with server.accept()[0] as peer:
+                        peer.recv(65536)
+                except OSError:
+                    return
+        threading.Thread(target=answer, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        for words, told in ((["submit", "warm"], "see `jobqctl list` before"),
+                            (["retry", "1"], "see `jobqctl list` before"),
+                            (["submit", "warm", "--idempotency-key", "k"], "with the same key"),
+                            (["list"], None)):
+            done = program("jobqctl", "--url", url, *words)
+            assert done.returncode == UNREACHABLE and done.stdout == ""
+            assert ("may have been submitted" in done.stderr) == (told is not None)
+            assert told is None or told in done.stderr
+        server.shutdown(socket.SHUT_RDWR)
+    assert "submitted" not in program("jobqctl", "--url", url, "submit", "warm").stderr
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"ok": true}', b"null", b'{"success": 1}'])
