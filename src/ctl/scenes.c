@@ -62,7 +62,7 @@ static const char *below(const char *root, const char *path)
 	return path + strspn(path, "/");
 }
 
-/* As the service would: no links are followed, no other mounts, nothing hidden. */
+/* As the service would: no links below the root, no other mounts, nothing hidden. */
 static int list_files(struct ctl_scenes *scenes)
 {
 	const char *root = scenes->project != NULL ? scenes->project : ".";
@@ -81,7 +81,7 @@ static int list_files(struct ctl_scenes *scenes)
 					"for.\n");
 		return CTL_USAGE;
 	}
-	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
+	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR | FTS_XDEV, NULL);
 	if (tree == NULL)
 		abort();
 	while ((entry = fts_read(tree)) != NULL) {

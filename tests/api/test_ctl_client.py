@@ -233,6 +233,14 @@ def test_globs_that_match_what_is_no_path(client, tmp_path, name, told):
     assert done.stderr.startswith("jobqctl: res://b") and told in done.stderr
 
 
+def test_a_project_may_be_a_link(client, service, tmp_path):
+    (tmp_path / "game").symlink_to(service.project)
+    done = client("submit", "preload", "--project", tmp_path / "game", "levels/*")
+    assert done.returncode == OK, done.stderr
+    rows = service.wait_job(done.stdout.strip())["result"]["scenes"]
+    assert [row["scene_path"] for row in rows] == ["res://levels/one.tscn"]
+
+
 def test_globs_need_a_project(client, service, tmp_path):
     done = client("submit", "preload", "*.tscn", cwd=tmp_path)
     assert done.returncode == USAGE and "not a Godot project" in done.stderr
