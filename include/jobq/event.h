@@ -13,6 +13,7 @@
 #define JOBQ_WEBHOOK_HISTORY 100 /* finished deliveries that are kept of each */
 #define JOBQ_WEBHOOK_URL_MAX 2048
 #define JOBQ_WEBHOOK_SECRET_MAX 256
+#define JOBQ_WEBHOOK_SECRET_SHOWN "***" /* in answers, whichever it is; so none can be this */
 #define JOBQ_WEBHOOK_EVENTS_MAX 511 /* bytes of the patterns as a JSON array */
 #define JOBQ_WEBHOOK_PATTERNS_MAX 32 /* patterns that a request may name */
 #define JOBQ_WEBHOOK_KEY_MIN 24	     /* bytes that a whsec_ secret encodes */

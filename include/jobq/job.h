@@ -196,6 +196,9 @@ struct jobq_job_steps jobq_job_steps(enum jobq_job_type type);
 /* Whether text may be a label's name, or its value. */
 bool jobq_job_is_label(const char *text, size_t len);
 
+/* Whether text may be an Idempotency-Key: 1 to JOBQ_KEY_MAX printable ASCII characters. */
+bool jobq_job_is_key(const char *text);
+
 /* Whether a word names an action of batch_operations. */
 bool jobq_job_is_action(const char *word);
 

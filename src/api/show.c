@@ -7,6 +7,7 @@
 #include "api/api.h"
 
 #define RETRY_HINT 1 /* seconds; for who polls a job that has not finished */
+#define TAG 80	     /* bytes of an ETag */
 
 /* Whether If-None-Match holds the tag, compared weakly (RFC 9110 section 13.1.2). */
 static bool none_match_has(const char *header, const char *tag)
@@ -64,12 +65,9 @@ static bool wait_first(struct api_request *request)
 }
 
 /* What the job object of the reference has no place for stands beside it. */
-static void add_remarks(struct api_request *request, const struct jobq_job *job)
+static void add_remarks(struct api_request *request, const struct jobq_job *job, uint64_t position)
 {
 	struct jobq_table_remarks remarks;
-	uint64_t position = job->status == JOBQ_STATUS_QUEUED
-				    ? jobq_table_position(request->table, job->id)
-				    : 0;
 
 	if (position > 0)
 		jobq_buf_addf(&request->body, ",\"queue_position\":%llu",
@@ -82,12 +80,25 @@ static void add_remarks(struct api_request *request, const struct jobq_job *job)
 		jobq_buf_addf(&request->body, ",\"labels\":%s", remarks.labels);
 }
 
+/* Of the job's version; and of its place in the queue, which moves without the job. */
+static void write_tag(const struct api_request *request, const struct jobq_job *job,
+		      uint64_t position, char into[TAG])
+{
+	int len = snprintf(into, TAG, "\"%08x-%llu-%u", jobq_table_generation(request->table),
+			   (unsigned long long)job->id, job->version);
+
+	if (position > 0)
+		len += snprintf(into + len, TAG - (size_t)len, "-%llu",
+				(unsigned long long)position);
+	snprintf(into + len, TAG - (size_t)len, "\"");
+}
+
 void api_show(struct api_request *request)
 {
 	struct jobq_job job;
 	struct jobq_buf bytes = {0};
 	size_t error_len = 0, result_len = 0;
-	char tag[64];
+	char tag[TAG];
 
 	if (!wait_first(request))
 		return;
@@ -101,9 +112,10 @@ void api_show(struct api_request *request)
 			 (unsigned long long)request->id, -rc);
 		api_reply_error(request, 500, "internal_error", "The job could not be read");
 	} else {
-		snprintf(tag, sizeof(tag), "\"%08x-%llu-%u\"",
-			 jobq_table_generation(request->table), (unsigned long long)job.id,
-			 job.version);
+		uint64_t position = job.status == JOBQ_STATUS_QUEUED
+					    ? jobq_table_position(request->table, job.id)
+					    : 0;
+		write_tag(request, &job, position, tag);
 		jobq_buf_addf(&request->headers, "ETag: %s\r\n", tag);
 		if (!jobq_job_finished(job.status))
 			jobq_buf_addf(&request->headers, "Retry-After: %d\r\n", RETRY_HINT);
@@ -114,7 +126,7 @@ void api_show(struct api_request *request)
 			jobq_job_json(&request->body, &job,
 				      bytes.data != NULL ? bytes.data + error_len : "", result_len,
 				      bytes.data, error_len);
-			add_remarks(request, &job);
+			add_remarks(request, &job, position);
 			jobq_buf_adds(&request->body, "}");
 		}
 		api_reply(request, known ? 304 : 200);

@@ -8,7 +8,7 @@
 
 #define RETRY_FULL 30
 
-/* 1 to JOBQ_KEY_MAX printable ASCII characters. False: it has been answered. */
+/* "" when there is none. False: it has been answered. */
 static bool read_key(struct api_request *request, const char **key)
 {
 	*key = FCGX_GetParam("HTTP_IDEMPOTENCY_KEY", request->fcgi.envp);
@@ -16,11 +16,7 @@ static bool read_key(struct api_request *request, const char **key)
 		*key = "";
 		return true;
 	}
-	size_t len = strlen(*key);
-	bool printable = true;
-	for (size_t i = 0; i < len; i++)
-		printable = printable && (*key)[i] >= 0x20 && (*key)[i] < 0x7f;
-	if (len >= 1 && len <= JOBQ_KEY_MAX && printable)
+	if (jobq_job_is_key(*key))
 		return true;
 	api_reply_error(request, 400, "invalid_idempotency_key",
 			"An Idempotency-Key must be 1 to %d printable ASCII characters",

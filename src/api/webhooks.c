@@ -21,7 +21,7 @@ static void add_webhook(struct jobq_buf *out, const struct jobq_webhook *webhook
 	jobq_buf_adds(out, ",\"events\":");
 	jobq_buf_adds(out, webhook->events);
 	if (webhook->has_secret)
-		jobq_buf_adds(out, ",\"secret\":\"***\"");
+		jobq_buf_adds(out, ",\"secret\":\"" JOBQ_WEBHOOK_SECRET_SHOWN "\"");
 	add_time(out, "created_at", webhook->created);
 	jobq_buf_addf(out,
 		      ",\"enabled\":%s,\"delivery_count\":%" PRIu64 ",\"failure_count\":%" PRIu64,

@@ -206,6 +206,7 @@ int ctl_client_try(struct ctl_client *client, const struct ctl_ask *ask,
 	char detail[CURL_ERROR_SIZE] = "", *text = NULL;
 	CURL *easy = client->easy;
 	CURLcode code = CURLE_OUT_OF_MEMORY;
+	long sent = 0;
 
 	*answer = (struct ctl_answer){0};
 	curl_easy_reset(easy);
@@ -227,6 +228,8 @@ int ctl_client_try(struct ctl_client *client, const struct ctl_ask *ask,
 		curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer->status);
 	else
 		ctl_client_say(client->error, sizeof(client->error), code, detail);
+	curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &sent);
+	client->sent = sent > 0;
 	client->distrusted = code == CURLE_PEER_FAILED_VERIFICATION ||
 			     code == CURLE_SSL_PINNEDPUBKEYNOTMATCH ||
 			     code == CURLE_SSL_CACERT_BADFILE;
@@ -256,11 +259,30 @@ int ctl_client_unreachable(const struct ctl_client *client, const char *why)
 	return CTL_UNREACHABLE;
 }
 
-int ctl_client_judge(long status)
+int ctl_client_judge(const struct ctl_answer *answer)
 {
-	if (status >= 200 && status < 300)
-		return CTL_OK;
-	return status >= 400 && status < 500 ? CTL_REFUSED : CTL_UNREACHABLE;
+	const long status = answer->status;
+
+	if (status >= 400 && status < 500)
+		return CTL_REFUSED;
+	/* Other services answer with JSON, too. */
+	return status >= 200 && status < 300 &&
+			       json_is_true(json_object_get(answer->json, "success"))
+		       ? CTL_OK
+		       : CTL_UNREACHABLE;
+}
+
+/* Its sentence, where it is one of jobq's. */
+static const char *error_of(const struct ctl_answer *answer)
+{
+	const char *error = ctl_text_of(answer->json, "error");
+
+	return *error != '\0' ? error : "an answer that is none of jobq's";
+}
+
+void ctl_answer_say(char *into, size_t room, const struct ctl_answer *answer)
+{
+	snprintf(into, room, "HTTP %ld: %s", answer->status, error_of(answer));
 }
 
 /* Says what to do where a refusal's code tells more than its status; false: it does not. */
@@ -307,7 +329,7 @@ static void advise(const struct ctl_client *client, const struct ctl_answer *ans
 				"on its machine says what is wrong.\n");
 		break;
 	default:
-		if (answer->json == NULL)
+		if (*ctl_text_of(answer->json, "error") == '\0')
 			fprintf(stderr, "Is %s the address of a jobq service (--url)?\n",
 				client->settings.url);
 	}
@@ -316,12 +338,11 @@ static void advise(const struct ctl_client *client, const struct ctl_answer *ans
 void ctl_client_explain(const struct ctl_client *client, const struct ctl_ask *ask,
 			const struct ctl_answer *answer)
 {
-	const char *error = ctl_text_of(answer->json, "error");
+	const char *error = error_of(answer);
 	const char *pointer = ctl_text_of(json_object_get(answer->json, "details"), "pointer");
 
 	fprintf(stderr, "jobqctl: ");
-	ctl_put(stderr, *error != '\0' ? error : "an answer that is none of jobq's",
-		strlen(*error != '\0' ? error : "an answer that is none of jobq's"));
+	ctl_put(stderr, error, strlen(error));
 	if (*pointer != '\0') {
 		fprintf(stderr, " (at ");
 		ctl_put(stderr, pointer, strlen(pointer));
@@ -341,9 +362,7 @@ int ctl_client_ask(struct ctl_client *client, const struct ctl_ask *ask,
 	if (ctl_client_try(client, ask, answer) != 0)
 		return ctl_signals_interrupted() ? CTL_INTERRUPTED
 						 : ctl_client_unreachable(client, client->error);
-	int status = ctl_client_judge(answer->status);
-	if (status == CTL_OK && !json_is_object(answer->json))
-		status = CTL_UNREACHABLE;
+	int status = ctl_client_judge(answer);
 	if (status != CTL_OK)
 		ctl_client_explain(client, ask, answer);
 	return status;

@@ -51,6 +51,7 @@ struct ctl_client {
 	CURL *easy; /* for one request at a time; its connection is kept */
 	char error[CURL_ERROR_SIZE + 512]; /* why there was no answer */
 	bool distrusted; /* that was for the sake of certificates */
+	bool sent;	 /* the last request went out, and may have been carried out */
 };
 
 struct ctl_ask {
@@ -82,18 +83,21 @@ bool ctl_client_set_up(const struct ctl_client *client, CURL *easy, const char *
 int ctl_client_try(struct ctl_client *client, const struct ctl_ask *ask,
 		   struct ctl_answer *answer);
 
-/* The exit status that an answer's status leads to. */
-int ctl_client_judge(long status);
+/* The exit status that an answer leads to: 0 for a 2xx that says "success". */
+int ctl_client_judge(const struct ctl_answer *answer);
 
-/* Says what is wrong with an answer that is no 2xx, and what to do. */
+/* Says what is wrong with an answer that is not good, and what to do. */
 void ctl_client_explain(const struct ctl_client *client, const struct ctl_ask *ask,
 			const struct ctl_answer *answer);
 
-/* All of that: 0 for a 2xx with a JSON object; else an exit status, and it has been said why. */
+/* All of that: 0 for a good answer; else an exit status, and it has been said why. */
 int ctl_client_ask(struct ctl_client *client, const struct ctl_ask *ask,
 		   struct ctl_answer *answer);
 
 void ctl_answer_free(struct ctl_answer *answer);
+
+/* What an answer that is not good says, in short; `room` bytes. */
+void ctl_answer_say(char *into, size_t room, const struct ctl_answer *answer);
 
 /* Says why the service cannot be reached (`why`), and what to do; returns CTL_UNREACHABLE. */
 int ctl_client_unreachable(const struct ctl_client *client, const char *why);

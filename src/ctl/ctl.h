@@ -62,7 +62,7 @@ struct ctl_syntax {
 	const char *operands; /* as the usage shows them; a line for each form */
 	const char *sentence; /* what it does, for people */
 	unsigned groups;      /* a set of enum ctl_groups */
-	size_t least, most;   /* operands; `most` 0 when `least` is not: any number */
+	size_t least, most;   /* operands, 0 or 1; `most` 0 when `least` is not: any number */
 	const struct ctl_option *options; /* NULL: none of its own */
 };
 

@@ -59,18 +59,13 @@ static int ask(struct follow *follow, const char *path, struct ctl_answer *answe
 		snprintf(follow->error, sizeof(follow->error), "%s", follow->client->error);
 		return CTL_UNREACHABLE;
 	}
-	int status = ctl_client_judge(answer->status);
+	int status = ctl_client_judge(answer);
 	if (status == CTL_REFUSED && answer->status == 429)
 		status = CTL_UNREACHABLE; /* it passes */
 	if (status == CTL_REFUSED && answer->status != 404)
 		ctl_client_explain(follow->client, &question, answer);
-	if (status == CTL_OK && !json_is_object(answer->json))
-		status = CTL_UNREACHABLE;
-	if (status == CTL_UNREACHABLE) {
-		const char *error = ctl_text_of(answer->json, "error");
-		snprintf(follow->error, sizeof(follow->error), "HTTP %ld%s%s", answer->status,
-			 *error != '\0' ? ": " : "", error);
-	}
+	if (status == CTL_UNREACHABLE)
+		ctl_answer_say(follow->error, sizeof(follow->error), answer);
 	return status;
 }
 

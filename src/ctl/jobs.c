@@ -81,6 +81,20 @@ static int follow(struct ctl_client *client, const struct ctl_new_job *job, cons
 	return ctl_follow(client, &what);
 }
 
+/* There was no answer, or only nginx's. */
+static void say_unsure(const struct ctl_client *client, const struct ctl_new_job *job, long status)
+{
+	const bool unsure = status == 0 || status == 502 || status == 504;
+
+	if (!client->sent || !unsure)
+		return;
+	fprintf(stderr, job->key != NULL
+				? "It may have been submitted all the same; again with the same key "
+				  "it is not done twice.\n"
+				: "It may have been submitted all the same: see `jobqctl list` before "
+				  "you do it again (--idempotency-key would make that safe).\n");
+}
+
 static int post(struct ctl_client *client, const struct ctl_new_job *job)
 {
 	const struct ctl_ask ask = {
@@ -102,6 +116,8 @@ static int post(struct ctl_client *client, const struct ctl_new_job *job)
 			printf("%s\n", id);
 		fflush(stdout); /* whatever becomes of the rest: this is its id */
 		status = job->wait && ctl_is_id(id) ? follow(client, job, id) : CTL_OK;
+	} else if (status == CTL_UNREACHABLE) {
+		say_unsure(client, job, answer.status);
 	}
 	ctl_answer_free(&answer);
 	return ctl_flush(status);
@@ -110,7 +126,14 @@ static int post(struct ctl_client *client, const struct ctl_new_job *job)
 int ctl_jobs_start(const struct ctl_new_job *job)
 {
 	struct ctl_client client;
+	char wrong[80];
 
+	if (job->key != NULL && !jobq_job_is_key(job->key)) {
+		snprintf(wrong, sizeof(wrong),
+			 "--idempotency-key is 1 to %d printable ASCII characters, not ",
+			 JOBQ_KEY_MAX);
+		return ctl_usage(wrong, job->key);
+	}
 	int status = ctl_client_open(&client);
 	if (status == 0)
 		status = post(&client, job);

@@ -249,19 +249,16 @@ static void read_line(struct reading *reading, int argc, char **argv, unsigned f
 char **ctl_options(const struct ctl_syntax *syntax, int argc, char **argv)
 {
 	struct reading reading = {.syntax = syntax, .words = argv + argc};
-	char text[32];
 
 	command = syntax->command;
 	read_line(&reading, argc, argv, 0);
 	bool any = syntax->least > 0 && syntax->most == 0;
 	if (reading.count >= syntax->least && (any || reading.count <= syntax->most))
 		return reading.words;
-	if (syntax->most == 0 && !any)
-		exit(ctl_usage(syntax->command, " takes no operand"));
-	if (syntax->least == syntax->most && syntax->most == 1)
-		exit(ctl_usage(syntax->command, " takes one operand"));
-	snprintf(text, sizeof(text), " takes %zu operands%s", syntax->least, any ? " or more" : "");
-	exit(ctl_usage(syntax->command, text));
+	exit(ctl_usage(syntax->command, any		    ? " takes one operand or more"
+					: syntax->least > 0 ? " takes one operand"
+					: syntax->most > 0  ? " takes one operand, or none"
+							    : " takes no operand"));
 }
 
 int ctl_options_front(int argc, char **argv, void (*list_commands)(void))

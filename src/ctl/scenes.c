@@ -55,7 +55,14 @@ static bool is_scene(const FTSENT *entry)
 	       strcmp(entry->fts_name + entry->fts_namelen - ending, ENDING) == 0;
 }
 
-/* As the service would: no links are followed, no other mounts, nothing hidden. */
+/* What follows the root in a path that begins with it; the root may end in a slash, or not. */
+static const char *below(const char *root, const char *path)
+{
+	path += strlen(root);
+	return path + strspn(path, "/");
+}
+
+/* As the service would: no links below the root, no other mounts, nothing hidden. */
 static int list_files(struct ctl_scenes *scenes)
 {
 	const char *root = scenes->project != NULL ? scenes->project : ".";
@@ -74,14 +81,14 @@ static int list_files(struct ctl_scenes *scenes)
 					"for.\n");
 		return CTL_USAGE;
 	}
-	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
+	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR | FTS_XDEV, NULL);
 	if (tree == NULL)
 		abort();
 	while ((entry = fts_read(tree)) != NULL) {
 		if (entry->fts_level > 0 && entry->fts_name[0] == '.')
 			fts_set(tree, entry, FTS_SKIP);
 		else if (is_scene(entry))
-			keep(scenes, entry->fts_path + strlen(root) + 1);
+			keep(scenes, below(root, entry->fts_path));
 	}
 	fts_close(tree);
 	if (scenes->file_count > 0)
@@ -100,6 +107,22 @@ static void append(struct ctl_scenes *scenes, const char *action, const char *pa
 		abort();
 }
 
+/* One scene's path. `where`: of standard input, or "". */
+static int add_scene(struct ctl_scenes *scenes, const char *action, const char *path,
+		     const char *where)
+{
+	const char *what = jobq_paths_malformed(path, strlen(path));
+
+	if (what == NULL) {
+		append(scenes, action, path);
+		return 0;
+	}
+	fprintf(stderr, "jobqctl: %s", where);
+	ctl_put(stderr, path, strlen(path));
+	fprintf(stderr, ": the path %s\n", what);
+	return CTL_USAGE;
+}
+
 static bool is_pattern(const char *path)
 {
 	size_t len = strlen(path);
@@ -114,7 +137,7 @@ static int add_matching(struct ctl_scenes *scenes, const char *action, const cha
 
 	for (size_t i = 0; i < scenes->file_count && status == 0; i++) {
 		if (jobq_paths_match(pattern, scenes->files[i]) && ++found > 0)
-			append(scenes, action, scenes->files[i]);
+			status = add_scene(scenes, action, scenes->files[i], "");
 	}
 	if (status == 0 && found == 0) {
 		fprintf(stderr, "jobqctl: ");
@@ -132,25 +155,19 @@ static int add_path(struct ctl_scenes *scenes, const char *action, const char *p
 		    const char *where)
 {
 	struct jobq_buf full = {0};
-	int status = 0;
 
+	if (*path == '\0') { /* a variable that is not set: res:// would be all of them */
+		fprintf(stderr, "jobqctl: %san empty path; for every scene say res://\n", where);
+		return CTL_USAGE;
+	}
 	if (strncmp(path, SCHEME, strlen(SCHEME)) != 0) {
 		jobq_buf_adds(&full, SCHEME);
 		while (strncmp(path, "./", 2) == 0)
 			path += 2;
 	}
 	jobq_buf_adds(&full, path);
-	const char *what = is_pattern(full.data) ? NULL : jobq_paths_malformed(full.data, full.len);
-	if (what != NULL) {
-		fprintf(stderr, "jobqctl: %s", where);
-		ctl_put(stderr, full.data, full.len);
-		fprintf(stderr, ": the path %s\n", what);
-		status = CTL_USAGE;
-	} else if (is_pattern(full.data)) {
-		status = add_matching(scenes, action, full.data);
-	} else {
-		append(scenes, action, full.data);
-	}
+	int status = is_pattern(full.data) ? add_matching(scenes, action, full.data)
+					   : add_scene(scenes, action, full.data, where);
 	jobq_buf_free(&full);
 	return status;
 }

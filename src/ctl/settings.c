@@ -210,8 +210,12 @@ static bool take_url(struct ctl_settings *settings, const struct ctl_given *give
 		set(&settings->url, environment);
 	else if (*settings->url == '\0')
 		take_installed(settings);
-	if (strncmp(settings->url, "http://", 7) != 0 && strncmp(settings->url, "https://", 8) != 0) {
-		fprintf(stderr, "jobqctl: the URL must begin with http:// or https://, not %s\n",
+	const size_t scheme = strncmp(settings->url, "http://", 7) == 0	   ? 7
+			      : strncmp(settings->url, "https://", 8) == 0 ? 8
+									   : 0;
+	if (scheme == 0 || strchr("/?#", settings->url[scheme]) != NULL) { /* or its end */
+		fprintf(stderr, "jobqctl: the URL must begin with http:// or https:// and a host, "
+			"not %s\n",
 			settings->url);
 		return false;
 	}

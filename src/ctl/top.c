@@ -100,13 +100,13 @@ static int ask(struct top *top, const char *path, struct ctl_answer *answer, boo
 	ctl_answer_free(answer);
 	if (ctl_client_try(&top->client, &ask, answer) != 0)
 		return CTL_UNREACHABLE;
-	snprintf(top->client.error, sizeof(top->client.error), "HTTP %ld", answer->status);
-	if (may_fail && json_is_object(answer->json))
+	ctl_answer_say(top->client.error, sizeof(top->client.error), answer);
+	if (may_fail && json_object_get(answer->json, "supervisor") != NULL)
 		return CTL_OK;
-	int status = ctl_client_judge(answer->status);
+	int status = ctl_client_judge(answer);
 	if (status == CTL_REFUSED)
 		ctl_client_explain(&top->client, &ask, answer);
-	return status == CTL_OK && !json_is_object(answer->json) ? CTL_UNREACHABLE : status;
+	return status;
 }
 
 static int look(struct top *top)

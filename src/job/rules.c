@@ -224,6 +224,15 @@ bool jobq_job_is_label(const char *text, size_t len)
 	return len >= 1 && len <= JOBQ_LABEL_MAX;
 }
 
+bool jobq_job_is_key(const char *text)
+{
+	size_t len = 0;
+
+	while (text[len] >= 0x20 && text[len] < 0x7f)
+		len++;
+	return text[len] == '\0' && len >= 1 && len <= JOBQ_KEY_MAX;
+}
+
 static bool check_label(const char *name, const json_t *value, struct jobq_refusal *why)
 {
 	char where[sizeof(why->pointer)];

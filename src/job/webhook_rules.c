@@ -134,6 +134,10 @@ static bool check_secret(const json_t *value, bool create, struct jobq_webhook *
 		why->limit = len > JOBQ_WEBHOOK_SECRET_MAX ? JOBQ_WEBHOOK_SECRET_MAX : 0;
 		return false;
 	}
+	if (strcmp(secret, JOBQ_WEBHOOK_SECRET_SHOWN) == 0)
+		return job_refuse(why, "invalid_secret", "/secret",
+				  "\"" JOBQ_WEBHOOK_SECRET_SHOWN "\" is how answers show a secret, "
+				  "not one; to keep the secret leave \"secret\" out");
 	if (strncmp(secret, prefix, prefix_len) == 0 &&
 	    !is_key(secret + prefix_len, len - prefix_len))
 		return job_refuse(why, "invalid_secret", "/secret",

@@ -329,7 +329,7 @@ def test_silent_peers_are_let_go(own_service):
 @pytest.mark.parametrize("method,path,status", [
     ("GET", "/healthz", 200), ("GET", "/jobs?limit=5", 200), ("HEAD", "/jobs?limit=5", 200),
     ("GET", "/jobs/999999999", 404), ("POST", "/jobs", 202), ("DELETE", "/jobs/999999999", 404),
-    ("GET", "/nowhere", 404),
+    ("GET", "/nowhere", 404), ("GET", "/jobs", 200), ("GET", "/metrics", 200), ("GET", "/", 200),
 ])
 def test_client_that_shuts_its_sending_side_gets_its_answer(service, method, path, status):
     request = http(method, path, service.token, BODY if method == "POST" else b"")

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -183,6 +184,16 @@ def test_idempotency_key(client):
     assert other.returncode == REFUSED and "422 idempotency_key_reused" in other.stderr
 
 
+@pytest.mark.parametrize("key", ["", "a\nb", "a\r\nX-Other: 1", "k" * 256, "\u00e4"])
+@pytest.mark.parametrize("words", [["submit", "warm"], ["retry", "1"]])
+def test_idempotency_keys_that_are_none(client, service, words, key):
+    """curl would send the first line of it, or none."""
+    before = service.get("/jobs?limit=10000").json()["count"]
+    done = client(*words, "--idempotency-key", key)
+    assert done.returncode == USAGE and "1 to 255 printable ASCII" in done.stderr
+    assert done.stdout == "" and service.get("/jobs?limit=10000").json()["count"] == before
+
+
 @pytest.mark.parametrize("patterns,expected", [
     (["levels/*.tscn"], ["levels/one"]),
     (["res://*.tscn"], ["a", "b", "broken", "c", "lacks", "slow"]),
@@ -199,6 +210,35 @@ def test_globs_over_a_project(client, service, patterns, expected):
     assert done.returncode == OK, done.stderr
     rows = service.wait_job(done.stdout.strip())["result"]["scenes"]
     assert [row["scene_path"] for row in rows] == [f"res://{name}.tscn" for name in expected]
+
+
+@pytest.mark.parametrize("ending", ["/", "//", "/.", "/levels/.."])
+def test_projects_may_end_in_a_slash(client, service, ending):
+    """As shells complete directories."""
+    done = client("submit", "preload", "--project", f"{service.project}{ending}", "levels/*")
+    assert done.returncode == OK, done.stderr
+    rows = service.wait_job(done.stdout.strip())["result"]["scenes"]
+    assert [row["scene_path"] for row in rows] == ["res://levels/one.tscn"]
+
+
+@pytest.mark.parametrize("name,told", [
+    (b"b\xff.tscn", "must be valid UTF-8"), (b"b:c.tscn", "must not hold a second colon"),
+    (b"b\nc.tscn", "must not hold control bytes")])
+def test_globs_that_match_what_is_no_path(client, tmp_path, name, told):
+    (tmp_path / "project.godot").touch()
+    (tmp_path / "a.tscn").touch()
+    (tmp_path / os.fsdecode(name)).touch()
+    done = client("submit", "preload", "*.tscn", cwd=tmp_path, errors="replace")
+    assert done.returncode == USAGE and done.stdout == ""
+    assert done.stderr.startswith("jobqctl: res://b") and told in done.stderr
+
+
+def test_a_project_may_be_a_link(client, service, tmp_path):
+    (tmp_path / "game").symlink_to(service.project)
+    done = client("submit", "preload", "--project", tmp_path / "game", "levels/*")
+    assert done.returncode == OK, done.stderr
+    rows = service.wait_job(done.stdout.strip())["result"]["scenes"]
+    assert [row["scene_path"] for row in rows] == ["res://levels/one.tscn"]
 
 
 def test_globs_need_a_project(client, service, tmp_path):
@@ -235,6 +275,7 @@ def test_paths_from_standard_input(client, service):
     ("preload", "", "names no scene"), ("preload", "\n\n", "names no scene"),
     ("preload", "a.tscn\na.txt\n", "standard input, line 2: res://a.txt: the path must end in"),
     ("preload", "a.tscn\n../a.tscn", "line 2"), ("preload", "[1]", "expected paths"),
+    ("preload", '["a.tscn", ""]', "standard input: an empty path"),
     ("preload", '["a.tscn"', "not JSON"), ("batch", "[[]]", "expected operations"),
     ("preload", '[{"action": "load"}]', "expected paths"), ("batch", "{]", "not JSON"),
     ("batch", "a.tscn\0", "NUL"), ("batch", "explode a.tscn/b", "must end in .tscn")])
@@ -257,12 +298,13 @@ def test_what_the_service_refuses(client):
 
 
 @pytest.mark.parametrize("words,told", [
-    ([], "submit takes"), (["explode"], "preload, batch or warm"), (["preload"], "name scenes"),
+    ([], "submit takes one operand or more"), (["explode"], "preload, batch or warm"), (["preload"], "name scenes"),
     (["warm", "a.tscn"], "takes no path"), (["preload", "a.tscn", "--action", "load"], "--action"),
     (["batch", "a.tscn", "--action", "eat"], "load, validate or get_info"),
     (["batch", "a.tscn", "--mode", "both"], "continue or transactional"),
     (["warm", "--scope", "some"], "all or stale"), (["batch", "a.tscn", "--scope", "all"], "--scope"),
-    (["preload", "a.txt"], "must end in .tscn"), (["preload", "--no-such"], "unrecognized option")])
+    (["preload", "a.txt"], "must end in .tscn"), (["preload", "a.tscn", ""], "an empty path"),
+    (["batch", ""], "an empty path"), (["preload", "--no-such"], "unrecognized option")])
 def test_submissions_that_make_no_sense(client, words, told):
     done = client("submit", *words)
     assert done.returncode == USAGE and done.stdout == "" and told in done.stderr
@@ -678,6 +720,53 @@ def test_something_else_answers(home):
         server.shutdown()
 
 
+def test_a_submission_whose_answer_is_lost(home):
+    """Who does it again without a thought may have it done twice."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        def answer():
+            while True:
+                try:
+                    with server.accept()[0] as peer:
+                        peer.recv(65536)
+                except OSError:
+                    return
+        threading.Thread(target=answer, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        for words, told in ((["submit", "warm"], "see `jobqctl list` before"),
+                            (["retry", "1"], "see `jobqctl list` before"),
+                            (["submit", "warm", "--idempotency-key", "k"], "with the same key"),
+                            (["list"], None)):
+            done = program("jobqctl", "--url", url, *words)
+            assert done.returncode == UNREACHABLE and done.stdout == ""
+            assert ("may have been submitted" in done.stderr) == (told is not None)
+            assert told is None or told in done.stderr
+        server.shutdown(socket.SHUT_RDWR)
+    assert "submitted" not in program("jobqctl", "--url", url, "submit", "warm").stderr
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"ok": true}', b"null", b'{"success": 1}'])
+def test_something_else_answers_with_json(home, body):
+    """And says 200 to everything: nothing has been done because of that."""
+    class Other(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        do_POST = do_DELETE = do_GET
+
+        def log_message(self, *rest):
+            pass
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for words in (["list"], ["status", "1"], ["cancel", "1"], ["submit", "warm"], ["queue"],
+                      ["webhook", "list"], ["watch", "1"], ["watch", "--all"], ["top", "--once"]):
+            done = program("jobqctl", "--url", f"http://127.0.0.1:{server.server_port}", *words)
+            assert done.returncode == UNREACHABLE and done.stdout == "", words
+            assert "none of jobq's" in done.stderr, words
+        server.shutdown()
+
+
 def test_refused_tokens(service, home):
     for words in (["list"], ["watch", "1"], ["watch", "--all"], ["status", "1"], ["submit", "warm"],
                   ["top", "--once"], ["webhook", "list"]):
@@ -718,6 +807,13 @@ def test_where_settings_come_from(service, home, monkeypatch, tmp_path):
     assert status() == UNREACHABLE
     assert program("jobqctl", "--token-file", "-", "--url", service.base_url, "list",
                    input=service.token).returncode == OK
+
+
+@pytest.mark.parametrize("url", ["", "jobs", "ftp://a", "http://", "https:///", "http://?a"])
+def test_urls_that_are_none(home, url):
+    """Without a host the path would be one, and be told the token."""
+    done = program("jobqctl", "--url", url, "--token", "a", "list")
+    assert done.returncode == USAGE and "http:// or https:// and a host" in done.stderr
 
 
 def test_client_files_that_make_no_sense(home):
@@ -777,12 +873,16 @@ def test_only_clients_link_libcurl():
         assert ("libcurl" in done.stdout) == linked, name
 
 
-def test_output_that_cannot_be_written(client, service):
+@pytest.mark.parametrize("where", [">/dev/full", ">&-"])
+def test_output_that_cannot_be_written(client, service, where):
+    """Not even to a stream that is closed: whatever else is opened does not take its place."""
     job = quick_job(service)
     service.wait_job(job)
+    local = ["-c", service.state / "etc/jobq.conf"]
     for words in (["list"], ["status", job], ["watch", job], ["result", job], ["doctor"],
-                  ["top", "--once"], ["submit", "warm"]):
-        with open("/dev/full", "w") as full:
-            done = subprocess.run([Path(os.environ["JOBQ_BUILD"]) / "jobqctl", *words],
-                                  stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+                  ["top", "--once"], ["submit", "warm"], ["queue"],
+                  ["--help"], *([*local, name] for name in ("show", "cache", "check", "fsck"))):
+        done = subprocess.run(["sh", "-c", f'exec "$@" {where}', "sh",
+                               Path(os.environ["JOBQ_BUILD"]) / "jobqctl", *words],
+                              stderr=subprocess.PIPE, text=True, timeout=60)
         assert done.returncode == USAGE and "cannot be written" in done.stderr, words

@@ -486,6 +486,28 @@ def test_the_dashboard_is_for_everybody(staged, path, name, headers):
     assert staged.api.asked == staged.wait.asked == []
 
 
+FILES = ["/", "/dashboard/main.js", "/openapi.json"]
+
+
+@pytest.mark.parametrize("path", FILES)
+@pytest.mark.parametrize("header", ['If-Match: "another"',
+                                    "If-Unmodified-Since: Sat, 29 Oct 1994 19:43:31 GMT"])
+def test_preconditions_of_files_fail_in_json(service, path, header):
+    answer = ask(service, path=path, headers=[header], token=service.token)
+    assert_error(answer, 412, "precondition_failed")
+
+
+@pytest.mark.parametrize("path", FILES)
+@pytest.mark.parametrize("ranges", ["0-1", "999999999-", "0-1,5-6", "nonsense"])
+def test_files_are_always_sent_whole(service, path, ranges):
+    """As RFC 9110 section 14.2 allows; a refusal of nginx's own would be HTML."""
+    whole = ask(service, path=path, token=service.token)
+    answer = ask(service, path=path, headers=[f"Range: bytes={ranges}"], token=service.token)
+    assert answer.status == 200 and answer.body == whole.body
+    assert "Accept-Ranges" not in answer.headers
+    assert len(answer.headers.get_all("Content-Security-Policy")) == 1
+
+
 @pytest.mark.parametrize("path", ["/", "/dashboard/main.js", "/dashboard/style.css"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
 def test_the_dashboard_is_only_read(service, path, method):

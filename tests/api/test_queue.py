@@ -56,6 +56,21 @@ def test_priorities_decide_who_starts(paused):
     assert "queue_position" not in shown(service, ids[0])
 
 
+def test_a_place_that_has_changed_is_not_304(paused):
+    service = paused
+    ids = [submit(service) for _ in range(3)]
+    first = service.get(f"/jobs/{ids[2]}")
+    known = {"If-None-Match": first.headers["ETag"]}
+    assert service.get(f"/jobs/{ids[2]}", headers=known).status_code == 304
+    assert service.delete(f"/jobs/{ids[0]}").status_code == 200
+    moved = service.get(f"/jobs/{ids[2]}", headers=known)
+    assert (first.json()["queue_position"], moved.status_code) == (3, 200)
+    assert moved.json()["queue_position"] == 2
+    submit(service)  # behind it
+    known = {"If-None-Match": moved.headers["ETag"]}
+    assert service.get(f"/jobs/{ids[2]}", headers=known).status_code == 304
+
+
 @pytest.mark.parametrize("value", [11, -11, 1.5, "1", None, True])
 def test_priority_refused(service, value):
     body = refused(service.post("/jobs", {"type": "scene_preload", "parameters": QUICK,

@@ -166,6 +166,7 @@ BAD = [  # of a member that both POST and PUT take
     ({"secret": 1}, "invalid_secret", "/secret"),
     ({"secret": "x" * 257}, "invalid_secret", "/secret"),
     ({"secret": "a\tb"}, "invalid_secret", "/secret"),
+    ({"secret": "***"}, "invalid_secret", "/secret"),  # sent back as it was shown
     ({"secret": "\u00e4"}, "invalid_secret", "/secret"),
     ({"secret": "whsec_"}, "invalid_secret", "/secret"),
     ({"secret": "whsec_not base64!"}, "invalid_secret", "/secret"),

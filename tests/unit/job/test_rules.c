@@ -218,6 +218,23 @@ static int clear(void **state)
 	return 0;
 }
 
+static void keys_are_printable_ascii(void **state)
+{
+	char text[JOBQ_KEY_MAX + 2];
+
+	(void)state;
+	memset(text, '~', sizeof(text));
+	text[JOBQ_KEY_MAX + 1] = '\0';
+	assert_false(jobq_job_is_key(text));
+	text[JOBQ_KEY_MAX] = '\0';
+	assert_true(jobq_job_is_key(text));
+	assert_true(jobq_job_is_key("a b"));
+	assert_false(jobq_job_is_key(""));
+	assert_false(jobq_job_is_key("a\nb"));
+	assert_false(jobq_job_is_key("\x7f"));
+	assert_false(jobq_job_is_key("\xc3\xa4"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -225,7 +242,7 @@ int main(void)
 		cmocka_unit_test(nesting_is_bounded),	     cmocka_unit_test(types_are_checked),
 		cmocka_unit_test(unknown_members_are_named), cmocka_unit_test(parameters_are_checked),
 		cmocka_unit_test(entries_are_bounded),	     cmocka_unit_test(checks_have_an_order),
-		cmocka_unit_test(steps_are_known_by_name),
+		cmocka_unit_test(steps_are_known_by_name),   cmocka_unit_test(keys_are_printable_ascii),
 	};
 	return cmocka_run_group_tests(tests, NULL, clear);
 }

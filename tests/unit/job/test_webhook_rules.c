@@ -183,6 +183,7 @@ static void secrets_are_checked(void **state)
 	assert_refused(WITH_SECRET("\"a\\u0000\""), "invalid_secret", "/secret");
 	assert_refused(WITH_SECRET("\"a\\tb\""), "invalid_secret", "/secret");
 	assert_refused(WITH_SECRET("\"\\u007f\""), "invalid_secret", "/secret");
+	assert_refused(WITH_SECRET("\"***\""), "invalid_secret", "/secret");
 	assert_refused(WITH_SECRET("\"\xc3\xa4\""), "invalid_secret", "/secret");
 	assert_created(WITH_SECRET("\" ~\""));
 	assert_string_equal(webhook.secret, " ~");
