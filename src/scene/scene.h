@@ -254,6 +254,8 @@ bool scene_value_read(struct scene_reader *reader, struct scene_value *value);
  * is noted in the reader. False: reader->error is set.
  */
 bool scene_class_check(struct scene_reader *reader, const char *name, size_t at, bool any);
+/* Whether the class is known; of Godot 3 that is all of them, of Godot 4 few but resources. */
+bool scene_class_exists(const char *name, enum scene_engine engine);
 
 enum scene_step { SCENE_STEP_FAILED, SCENE_STEP_END, SCENE_STEP_TAG, SCENE_STEP_PROPERTY };
 /*

@@ -217,6 +217,11 @@ static void check_nodes(struct scene_reader *reader, struct scene_reading *out)
 	if (!root->typed && !root->base)
 		ADD(&out->errors, "line %u: the root node %.*s has neither a type nor a base scene",
 		    root->line, SHOW(name));
+	/* Godot 4 puts another node in its place. */
+	else if (!root->instanced && reader->engine == SCENE_ENGINE_3 &&
+		 !scene_class_exists(out->facts.root_type, reader->engine))
+		ADD(&out->errors, "line %u: the root node %.*s is a %s, which Godot 3 does not have",
+		    root->line, SHOW(name), out->facts.root_type);
 	if (reader->node_count > MANY_NODES)
 		ADD(&out->warnings, "the scene has %zu nodes; more than %d are slow to instance",
 		    reader->node_count, MANY_NODES);
