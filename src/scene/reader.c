@@ -257,7 +257,7 @@ static bool keep_text(struct scene_reader *reader, enum scene_field field, uint3
 static bool collect(struct scene_reader *reader)
 {
 	const struct scene_value *fields = reader->tag.fields;
-	enum scene_value_kind instance = fields[SCENE_FIELD_INSTANCE].kind;
+	bool scene = fields[SCENE_FIELD_INSTANCE].scene; /* false without the field */
 	bool name_copied, parent_copied = false;
 
 	if (reader->node_count == reader->node_room) {
@@ -280,7 +280,9 @@ static bool collect(struct scene_reader *reader)
 			 fields[SCENE_FIELD_TYPE].token.len > 0,
 		.instanced = has(reader, SCENE_FIELD_INSTANCE) ||
 			     has(reader, SCENE_FIELD_PLACEHOLDER),
-		.base = instance == SCENE_VALUE_EXT || instance == SCENE_VALUE_SUB,
+		.base = scene,
+		.no_scene = has(reader, SCENE_FIELD_INSTANCE) && !scene &&
+			    !has(reader, SCENE_FIELD_PLACEHOLDER),
 	};
 	bool good = keep_text(reader, SCENE_FIELD_NAME, &node->name_at, &node->name_len,
 			      &name_copied);

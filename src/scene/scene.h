@@ -116,6 +116,7 @@ enum scene_value_kind {
 
 struct scene_value {
 	enum scene_value_kind kind;
+	bool scene; /* it is a resource that can be a scene */
 	struct scene_token token; /* the text of those that have one */
 };
 
@@ -163,6 +164,7 @@ struct scene_node {
 	bool typed : 1;     /* its type is not empty */
 	bool instanced : 1; /* instance= or instance_placeholder= */
 	bool base : 1;	    /* instance= is something that can be a scene */
+	bool no_scene : 1;  /* instance= is something that cannot */
 };
 
 struct scene_reader {

@@ -208,6 +208,42 @@ static void findings(void **state)
 	assert_int_equal(reading.errors.count, 0);
 }
 
+/* Whether a scene with this as an instance, of the root or of a child, can be made. */
+static bool instances(const char *value)
+{
+	static const char *const nodes[] = {"[node name=\"R\" type=\"N\" instance=%s]\n",
+					    ROOT "[node name=\"C\" parent=\".\" instance=%s]\n"};
+	bool made[2];
+
+	for (size_t i = 0; i < 2; i++) {
+		char text[1024];
+		int len = snprintf(text, sizeof(text),
+				   HEAD "[ext_resource path=\"a\" type=\"PackedScene\" id=\"1\"]\n"
+				   "[ext_resource path=\"a\" type=\"Script\" id=\"2\"]\n"
+				   "[ext_resource path=\"a\" type=\"\" id=\"3\"]\n"
+				   "[sub_resource type=\"Curve\" id=\"1\"]\n");
+		snprintf(text + len, sizeof(text) - (size_t)len, nodes[i], value);
+		assert_null(read_text(text));
+		assert_int_equal(mentions(&reading.errors, "no scene"), reading.errors.count);
+		made[i] = reading.errors.count == 0;
+	}
+	assert_int_equal(made[0], made[1]);
+	return made[0];
+}
+
+static void instances_are_scenes(void **state)
+{
+	(void)state;
+	assert_true(instances("ExtResource(\"1\")"));
+	assert_true(instances("ExtResource(\"3\")"));
+	assert_true(instances("Resource(\"res://a\")"));
+	assert_false(instances("ExtResource(\"2\")"));
+	assert_false(instances("SubResource(\"1\")"));
+	assert_false(instances("[ExtResource(\"1\")]"));
+	assert_false(instances("null"));
+	assert_false(instances("\"a\""));
+}
+
 static void imports(void **state)
 {
 	static const char good[] = "[remap]\n\nimporter=\"texture\"\npath.etc2=\"res://e\"\n"
@@ -280,6 +316,7 @@ int main(void)
 		cmocka_unit_test(oddities_of_bodies),
 		cmocka_unit_test(nesting_has_a_limit),
 		cmocka_unit_test(findings),
+		cmocka_unit_test(instances_are_scenes),
 		cmocka_unit_test(imports),
 	};
 
