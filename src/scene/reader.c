@@ -294,10 +294,23 @@ static bool collect(struct scene_reader *reader)
 	return good;
 }
 
+/*
+ * Whether Godot makes a path of the text: it makes none of an empty one, of a lone
+ * colon, or of one with nothing between two colons.
+ */
+static bool is_node_path(const struct scene_value *value)
+{
+	const struct scene_token *token = &value->token;
+
+	if ((value->kind != SCENE_VALUE_STRING && value->kind != SCENE_VALUE_PATH) ||
+	    token->len == 0 || (token->len == 1 && token->text[0] == ':'))
+		return false;
+	return memmem(token->text, token->len, "::", 2) == NULL;
+}
+
 /* What would crash the engine later is refused here. */
 static bool node(struct scene_reader *reader, struct jobq_scene_facts *facts, bool *end)
 {
-	const struct scene_value *parent = &reader->tag.fields[SCENE_FIELD_PARENT];
 	bool root = reader->node_count == 0;
 
 	if (!has(reader, SCENE_FIELD_NAME))
@@ -305,8 +318,7 @@ static bool node(struct scene_reader *reader, struct jobq_scene_facts *facts, bo
 	if (reader->node_count == JOBQ_SCENE_NODES_MAX)
 		return scene_fail(reader, reader->tag.at, "the scene has more than 2000000 nodes");
 	if (has(reader, SCENE_FIELD_PARENT) &&
-	    ((parent->kind != SCENE_VALUE_STRING && parent->kind != SCENE_VALUE_PATH) ||
-	     parent->token.len == 0))
+	    !is_node_path(&reader->tag.fields[SCENE_FIELD_PARENT]))
 		return scene_fail(reader, reader->tag.at, "this node's `parent` is no path");
 	if (root && has(reader, SCENE_FIELD_PLACEHOLDER))
 		return scene_fail(reader, reader->tag.at,
