@@ -114,7 +114,8 @@ static bool body(struct scene_reader *reader, bool *end)
 	}
 }
 
-static bool header(struct scene_reader *reader, struct jobq_scene_facts *facts)
+/* *class is the header's `type`, which a gd_resource has. */
+static bool header(struct scene_reader *reader, struct jobq_scene_facts *facts, const char **class)
 {
 	bool end;
 
@@ -137,6 +138,7 @@ static bool header(struct scene_reader *reader, struct jobq_scene_facts *facts)
 	if (has(reader, SCENE_FIELD_LOAD_STEPS))
 		reader->load_steps = number_of(reader, SCENE_FIELD_LOAD_STEPS);
 	facts->uid = text_of(reader, SCENE_FIELD_UID);
+	*class = text_of(reader, SCENE_FIELD_TYPE);
 	if (reader->engine == SCENE_ENGINE_BY_FORMAT)
 		reader->engine = facts->format < 0 || facts->format > FORMAT_MAX_3 ? SCENE_ENGINE_4
 										   : SCENE_ENGINE_3;
@@ -365,16 +367,21 @@ static bool nodes(struct scene_reader *reader, struct jobq_scene_facts *facts)
 	return true;
 }
 
-static bool resource(struct scene_reader *reader)
+/* The main resource, an object of the class that the header names. */
+static bool resource(struct scene_reader *reader, const char *class)
 {
 	struct scene_value value;
 	enum scene_step step;
 
 	if (!scene_tag_is(&reader->tag, "resource"))
 		return scene_fail(reader, reader->tag.at, "the resource tag is expected here");
+	if (class == NULL || !scene_class_check(reader, class, reader->tag.at, false))
+		return false;
 	do
 		step = scene_body_next(reader, &value);
-	while (step == SCENE_STEP_PROPERTY);
+	while (step == SCENE_STEP_PROPERTY && reader->property_len > 0);
+	if (step == SCENE_STEP_PROPERTY)
+		return scene_fail(reader, reader->lexer.pos, "a value stands here without a name");
 	if (step == SCENE_STEP_TAG)
 		return scene_fail(reader, reader->lexer.pos, "a tag follows the main resource");
 	return step == SCENE_STEP_END;
@@ -400,6 +407,7 @@ int scene_read(struct scene_arena *arena, const char *data, size_t len, enum sce
 	       bool validate, struct scene_reading *out)
 {
 	struct scene_reader *reader = malloc(sizeof(*reader));
+	const char *class = NULL;
 
 	*out = (struct scene_reading){.facts = {.format = -1}};
 	if (reader == NULL)
@@ -412,9 +420,9 @@ int scene_read(struct scene_arena *arena, const char *data, size_t len, enum sce
 	reader->engine = engine;
 	reader->collect = validate;
 	reader->load_steps = -1;
-	bool good = header(reader, &out->facts) && resources(reader) &&
+	bool good = header(reader, &out->facts, &class) && resources(reader) &&
 		    (out->facts.kind == JOBQ_SCENE_SCENE ? nodes(reader, &out->facts)
-							 : resource(reader));
+							 : resource(reader, class));
 	depend(reader, &out->facts);
 	if (!good && reader->error != NULL) {
 		out->error = reader->error;

@@ -107,8 +107,11 @@ static void structure(void **state)
 		HEAD ROOT "[node name=\"a\" parent=5]\n", HEAD ROOT "[node name=\"a\" parent=\":\"]\n",
 		HEAD ROOT "[node name=\"a\" parent=\"b::c\"]\n", HEAD "[node name=\"a\" instance_placeholder=\"b\"]\n",
 		HEAD ROOT "[", HEAD ROOT "[node name=\"a\"", HEAD "[node name.x=\"a\"]\n",
-		"[gd_resource type=\"A\"]\n[resource]\nx = 1\n[resource]\n",
-		"[gd_resource type=\"A\"]\n" ROOT,
+		"[gd_resource type=\"Curve\"]\n[resource]\nx = 1\n[resource]\n",
+		"[gd_resource type=\"Curve\"]\n[resource]\n= 1\n",
+		"[gd_resource type=\"Curve\"]\n" ROOT,
+		"[gd_resource type=\"Node\"]\n[resource]\n",
+		"[gd_resource type=\"A\" format=2]\n[resource]\n",
 	};
 
 	(void)state;
@@ -117,7 +120,7 @@ static void structure(void **state)
 			fail_msg("accepted: %s", bad[i]);
 		assert_true(reading.line > 0 && reading.column > 0);
 	}
-	assert_null(read_text("[gd_resource type=\"A\"]\n[resource]\nx = 1"));
+	assert_null(read_text("[gd_resource type=\"Curve\"]\n[resource]\nx = 1"));
 	assert_null(read_text("; a comment\n[gd_scene format=3]\r\n[node name=\"R\" type=\"N\"]\r\n"));
 	assert_non_null(read_text(HEAD ROOT "x = [1,\n 2,\n !]\n"));
 	assert_int_equal(reading.line, 5);

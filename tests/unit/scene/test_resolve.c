@@ -56,7 +56,7 @@ static void follows_everything_once(void **state)
 {
 	(void)state;
 	fixture_write("d/script.gd", "extends Node\n");
-	fixture_write("d/r.tres", "[gd_resource type=\"A\" format=2]\n" NEED("script.gd", "Script")
+	fixture_write("d/r.tres", "[gd_resource type=\"Curve\" format=2]\n" NEED("script.gd", "Script")
 				  "[resource]\n");
 	write_scene("d/child.tscn", NEED("script.gd", "Script") NEED("r.tres", "Resource"));
 	write_scene("top.tscn", NEED("res://d/child.tscn", "PackedScene")
@@ -75,7 +75,7 @@ static void names_all_that_is_missing(void **state)
 {
 	(void)state;
 	fixture_write("secret/s.gd", "");
-	fixture_write("broken.tres", "[gd_resource type=\"A\" format=2]\n[resource]\nx = \n");
+	fixture_write("broken.tres", "[gd_resource type=\"Curve\" format=2]\n[resource]\nx = \n");
 	write_scene("m.tscn", NEED("none.gd", "Script") NEED("broken.tres", "A")
 			      NEED("secret/s.gd", "Script") NEED("/etc/passwd", "Script")
 			      NEED("uid://abc", "Script") NEED("m2.tscn", "PackedScene")
@@ -172,6 +172,8 @@ static void knows_classes(void **state)
 	fixture_write("abstract.tscn", SUB4("Material"));
 	fixture_write("strange.tscn", SUB4("NoSuchClass"));
 	fixture_write("case.tscn", SUB4("boxShape3D"));
+	fixture_write("r.tres", "[gd_resource type=\"NoSuchClass\" format=3]\n[resource]\n");
+	fixture_write("needs.tscn", SCENE4("[ext_resource type=\"\" path=\"r.tres\" id=\"1\"]\n"));
 	struct jobq_scene_project *in = open_godot4("config/features=PackedStringArray(\"4.4\")");
 	assert_null(load_in(in, "res://good.tscn", 0));
 	assert_non_null(strstr(load_in(in, "res://node.tscn", 0), "is no resource"));
@@ -179,6 +181,7 @@ static void knows_classes(void **state)
 	assert_non_null(strstr(load_in(in, "res://strange.tscn", 0), "no class NoSuchClass"));
 	assert_non_null(strstr(load.error, "line 2, column 1"));
 	assert_non_null(load_in(in, "res://case.tscn", 0));
+	assert_non_null(strstr(load_in(in, "res://needs.tscn", 0), "no class NoSuchClass"));
 	jobq_scene_project_close(in);
 	/* A newer engine may have it, ... */
 	in = open_godot4("config/features=PackedStringArray(\"4.99\")");
@@ -190,6 +193,7 @@ static void knows_classes(void **state)
 	fixture_write("addons/x/x.gdextension", "[configuration]\n");
 	in = open_godot4("config/features=PackedStringArray(\"4.4\")");
 	assert_null(load_in(in, "res://strange.tscn", 0));
+	assert_null(load_in(in, "res://needs.tscn", 0));
 	jobq_scene_project_close(in);
 }
 
