@@ -53,26 +53,39 @@ static bool is_text(const char *path)
 	return ends(path, ".tscn") || ends(path, ".tres") || is_sidecar(path);
 }
 
+/* Files that are loaded as they are, and the types that they can be asked for as. */
+static const struct leaf {
+	const char *suffix, *type, *base;
+} leaves[] = {
+	{".cs", "CSharpScript", "Script"},     {".gd", "GDScript", "Script"},
+	{".gdnlib", "GDNativeLibrary", ""},    {".gdns", "NativeScript", "Script"},
+	{".gdshader", "Shader", ""},	       {".shader", "Shader", ""},
+};
+
 /* Which loader takes a file depends on the type it is asked for. */
 static bool fits(const struct jobq_scene_project *project, const char *path, const char *type)
 {
 	static const char *const bases[] = {"Resource", "RefCounted", "Object"};
+	bool godot3 = project->engine == SCENE_ENGINE_3;
 
 	if (type == NULL || type[0] == '\0')
 		return true;
-	if (ends(path, ".tres"))
-		return strcmp(type, "PackedScene") != 0;
-	if (project->engine == SCENE_ENGINE_3 && (ends(path, ".ttf") || ends(path, ".otf")))
-		return strcmp(type, "DynamicFontData") == 0; /* Godot 4 imports them */
-	if (!ends(path, ".tscn") && !ends(path, ".gd"))
-		return true;
-	for (size_t i = 0; i < JOBQ_LENGTH(bases) && project->engine != SCENE_ENGINE_3; i++) {
-		if (strcmp(type, bases[i]) == 0)
-			return true;
+	if (strcmp(type, "PackedScene") == 0)
+		return ends(path, ".tscn") || ends(path, ".scn") || ends(path, ".res");
+	if (ends(path, ".tscn")) {
+		for (size_t i = 0; i < JOBQ_LENGTH(bases) && !godot3; i++) {
+			if (strcmp(type, bases[i]) == 0)
+				return true;
+		}
+		return false;
 	}
-	if (ends(path, ".gd"))
-		return strcmp(type, "Script") == 0 || strcmp(type, "GDScript") == 0;
-	return strcmp(type, "PackedScene") == 0;
+	if (godot3 && (ends(path, ".ttf") || ends(path, ".otf")))
+		return strcmp(type, "DynamicFontData") == 0; /* Godot 4 imports them */
+	for (const struct leaf *leaf = leaves; leaf < leaves + JOBQ_LENGTH(leaves); leaf++) {
+		if (ends(path, leaf->suffix))
+			return strcmp(type, leaf->type) == 0 || strcmp(type, leaf->base) == 0;
+	}
+	return true;
 }
 
 static void miss(struct loader *loader, const char *path, const char *needed_by, const char *why)

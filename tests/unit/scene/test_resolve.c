@@ -235,6 +235,36 @@ static void takes_what_stands_in(void **state)
 	assert_string_equal(load.files[load.file_count - 1].path, "res://.import/gone.scn");
 }
 
+/* Whether a scene loads that asks for the file as this type. */
+static bool taken(struct jobq_scene_project *in, const char *path, const char *type)
+{
+	char text[256];
+
+	fixture_write(path, "[gd_resource type=\"Curve\"]\n[resource]\n");
+	snprintf(text, sizeof(text), "[gd_scene]\n[ext_resource path=\"%s\" type=\"%s\" id=1]\n"
+		 "[node name=\"R\" type=\"Node\"]\n", path, type);
+	fixture_write("asks.tscn", text);
+	return load_in(in, "res://asks.tscn", 0) == NULL;
+}
+
+static void types_choose_the_loader(void **state)
+{
+	(void)state;
+	struct jobq_scene_project *in = open_godot4("");
+	assert_true(taken(in, "s.gd", "Script"));
+	assert_true(taken(in, "s.gd", ""));
+	assert_false(taken(in, "s.gd", "Resource"));
+	assert_true(taken(in, "s.gdshader", "Shader"));
+	assert_false(taken(in, "s.gdshader", "PackedScene"));
+	assert_true(taken(in, "s.res", "PackedScene"));
+	assert_false(taken(in, "s.material", "PackedScene"));
+	assert_true(taken(in, "s.tres", "Nonsense"));
+	assert_false(taken(in, "s.tres", "PackedScene"));
+	assert_true(taken(in, "s.tscn", "Resource"));
+	assert_false(taken(in, "s.tscn", "Texture"));
+	jobq_scene_project_close(in);
+}
+
 static void second_load_parses_nothing(void **state)
 {
 	struct jobq_scene_cache_stats before, after;
@@ -349,6 +379,7 @@ int main(void)
 		cmocka_unit_test(believes_the_uid_cache),
 		cmocka_unit_test(knows_classes),
 		cmocka_unit_test(takes_what_stands_in),
+		cmocka_unit_test(types_choose_the_loader),
 		cmocka_unit_test(second_load_parses_nothing),
 		cmocka_unit_test(follows_a_scene_that_moved),
 		cmocka_unit_test(fresh_files_are_not_kept),
