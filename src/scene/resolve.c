@@ -88,6 +88,22 @@ static bool fits(const struct jobq_scene_project *project, const char *path, con
 	return true;
 }
 
+/*
+ * Whether Godot knows the file only by what the editor makes of it. Pictures and fonts
+ * are left out: some builds take them as they are.
+ */
+static bool needs_import(const char *path)
+{
+	static const char *const suffixes[] = {".blend", ".dae", ".escn", ".fbx", ".glb", ".gltf",
+					       ".mp3", ".obj", ".ogg", ".txt", ".wav"};
+
+	for (size_t i = 0; i < JOBQ_LENGTH(suffixes); i++) {
+		if (ends(path, suffixes[i]))
+			return true;
+	}
+	return false;
+}
+
 static void miss(struct loader *loader, const char *path, const char *needed_by, const char *why)
 {
 	struct jobq_scene_load *load = loader->load;
@@ -321,11 +337,23 @@ static char *place_of(struct loader *loader, const struct item *item,
 	return found != NULL ? found : path;
 }
 
+/* Why no loader takes the file as it is; NULL: one does, or the file is not there. */
+static const char *unloadable(struct loader *loader, const char *path, const char *type)
+{
+	struct jobq_scene_stamp stamp;
+	bool raw = needs_import(path);
+
+	if ((!raw && fits(loader->project, path, type)) ||
+	    jobq_scene_stat(loader->project, path, &stamp) < 0)
+		return NULL;
+	return raw ? "it has to be imported, and no .import file is beside it"
+		   : scene_arena_print(loader->arena, "it cannot be loaded as a %s", type);
+}
+
 /* The path of an item's next dependency; NULL when there is none to be followed. */
 static const char *dependency(struct loader *loader, struct item *item)
 {
 	size_t index = item->next++;
-	struct jobq_scene_stamp stamp;
 	const char *why;
 
 	if (item->facts->kind == JOBQ_SCENE_IMPORT && item->facts->dependency_count == 0)
@@ -349,10 +377,8 @@ static const char *dependency(struct loader *loader, struct item *item)
 	const char *file = stand_in(loader, path, &error);
 	if (file == NULL) {
 		miss(loader, path, item->path, jobq_scene_reason(error));
-	} else if (file == path && !fits(loader->project, path, d->type) &&
-		   jobq_scene_stat(loader->project, path, &stamp) == 0) {
-		miss(loader, path, item->path,
-		     scene_arena_print(loader->arena, "it cannot be loaded as a %s", d->type));
+	} else if (file == path && (why = unloadable(loader, path, d->type)) != NULL) {
+		miss(loader, path, item->path, why);
 		return NULL;
 	}
 	return file;

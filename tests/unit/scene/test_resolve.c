@@ -262,6 +262,12 @@ static void types_choose_the_loader(void **state)
 	assert_false(taken(in, "s.tres", "PackedScene"));
 	assert_true(taken(in, "s.tscn", "Resource"));
 	assert_false(taken(in, "s.tscn", "Texture"));
+	/* What the editor has to import first is loaded as nothing. */
+	assert_false(taken(in, "s.glb", "PackedScene"));
+	assert_non_null(strstr(load.error, "it has to be imported"));
+	fixture_write("s.glb.import", "[remap]\npath=\"res://s.res\"\n");
+	assert_true(taken(in, "s.glb", "PackedScene"));
+	assert_true(taken(in, "s.strange", ""));
 	jobq_scene_project_close(in);
 }
 
