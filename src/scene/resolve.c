@@ -350,6 +350,21 @@ static const char *unloadable(struct loader *loader, const char *path, const cha
 		   : scene_arena_print(loader->arena, "it cannot be loaded as a %s", type);
 }
 
+/*
+ * A resource within another file, `res://a.tscn::2`, is there when that file was
+ * loaded before: Godot then finds it among what is loaded.
+ */
+static bool is_within(struct loader *loader, const char *path, const char *colons)
+{
+	const char *outer = scene_arena_copy(loader->arena, path, (size_t)(colons - path));
+	int error = 0;
+	const char *file = outer == NULL ? NULL : stand_in(loader, outer, &error);
+	struct scene_key key = {.name = file, .name_len = file == NULL ? 0 : strlen(file)};
+	const uint32_t *index = file == NULL ? NULL : scene_map_find(&loader->paths, &key);
+
+	return index != NULL && !loader->items[*index].open;
+}
+
 /* The path of an item's next dependency; NULL when there is none to be followed. */
 static const char *dependency(struct loader *loader, struct item *item)
 {
@@ -371,6 +386,12 @@ static const char *dependency(struct loader *loader, struct item *item)
 	if (loader->project->blacklist != NULL &&
 	    jobq_paths_match_any(loader->project->blacklist, path)) {
 		miss(loader, path, item->path, jobq_scene_reason(-EPERM));
+		return NULL;
+	}
+	const char *colons = strstr(path, "::");
+	if (colons != NULL) {
+		if (!is_within(loader, path, colons))
+			miss(loader, path, item->path, "the file it is in is not loaded before");
 		return NULL;
 	}
 	int error = 0;

@@ -271,6 +271,26 @@ static void types_choose_the_loader(void **state)
 	jobq_scene_project_close(in);
 }
 
+static void finds_resources_within_files(void **state)
+{
+	(void)state;
+	fixture_write("has.tscn", "[gd_scene format=2]\n[sub_resource type=\"Curve\" id=3]\n"
+				  "[node name=\"R\" type=\"Node\"]\n");
+	write_scene("after.tscn", NEED("has.tscn", "PackedScene") NEED("has.tscn::3", "Curve"));
+	write_scene("before.tscn", NEED("has.tscn::3", "Curve") NEED("has.tscn", "PackedScene"));
+	write_scene("own.tscn", NEED("own.tscn::3", "Curve"));
+	assert_null(load_scene("res://after.tscn", NULL, 0));
+	assert_int_equal(load.file_count, 2);
+	assert_non_null(load_scene("res://before.tscn", NULL, 0));
+	assert_int_equal(load.missing_count, 1);
+	assert_string_equal(load.missing[0].path, "res://has.tscn::3");
+	assert_non_null(load_scene("res://own.tscn", NULL, 0));
+	fixture_write("m.dae.import", "[remap]\npath=\"res://.import/m.scn\"\n");
+	fixture_write(".import/m.scn", "x");
+	write_scene("model.tscn", NEED("m.dae", "PackedScene") NEED("m.dae::3", "Material"));
+	assert_null(load_scene("res://model.tscn", NULL, 0));
+}
+
 static void second_load_parses_nothing(void **state)
 {
 	struct jobq_scene_cache_stats before, after;
@@ -386,6 +406,7 @@ int main(void)
 		cmocka_unit_test(knows_classes),
 		cmocka_unit_test(takes_what_stands_in),
 		cmocka_unit_test(types_choose_the_loader),
+		cmocka_unit_test(finds_resources_within_files),
 		cmocka_unit_test(second_load_parses_nothing),
 		cmocka_unit_test(follows_a_scene_that_moved),
 		cmocka_unit_test(fresh_files_are_not_kept),
