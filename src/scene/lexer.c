@@ -251,8 +251,8 @@ void scene_lexer_next(struct scene_lexer *lexer, struct scene_token *token)
 	}
 	token->len = lexer->pos - start;
 	/* Godot pushes the byte behind these back, where a NUL means that there is none. */
-	if ((token->kind == SCENE_TOKEN_WORD || token->kind == SCENE_TOKEN_NUMBER) &&
-	    peek(lexer, 0) == '\0')
+	if ((token->kind == SCENE_TOKEN_WORD || token->kind == SCENE_TOKEN_NUMBER ||
+	     token->kind == SCENE_TOKEN_COLOUR) && peek(lexer, 0) == '\0')
 		lexer->pos++;
 }
 

@@ -12,7 +12,7 @@
 #define FORMAT_MAX_4 4
 
 /*
- * A field as Godot turns it into text: numbers are printed, null has a name.
+ * A field as Godot turns it into text: numbers are printed, null, true and false have names.
  * NULL when it is absent, or out of memory.
  */
 static const char *text_of(struct scene_reader *reader, enum scene_field field)
@@ -24,6 +24,8 @@ static const char *text_of(struct scene_reader *reader, enum scene_field field)
 		return NULL;
 	case SCENE_VALUE_NULL:
 		return "Null";
+	case SCENE_VALUE_BOOL:
+		return value->token.text[0] == 't' ? "True" : "False";
 	case SCENE_VALUE_OTHER:
 		return "";
 	default:

@@ -130,10 +130,14 @@ static void structure(void **state)
 static void oddities_of_bodies(void **state)
 {
 	static const char nul[] = HEAD ROOT "\0[node name=\"a\" type=\"b\" parent=\".\"]\n";
+	static const char pushed[] = HEAD ROOT "x = [#ff00ff\0, 1\0, true\0]\n";
 
 	(void)state;
 	assert_null(read_bytes(nul, sizeof(nul) - 1));
 	assert_int_equal(reading.facts.node_count, 2);
+	assert_null(read_bytes(pushed, sizeof(pushed) - 1));
+	assert_null(read_text(HEAD "[node name=true type=\"Node\"]\n"));
+	assert_string_equal(reading.facts.root_name, "True");
 	assert_null(read_text(HEAD ROOT "a[0] = 1\na b = 2\ntail"));
 	assert_int_equal(reading.facts.node_count, 1);
 	/* A property without a name counts its node once more. */
