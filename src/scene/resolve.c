@@ -350,19 +350,26 @@ static const char *unloadable(struct loader *loader, const char *path, const cha
 		   : scene_arena_print(loader->arena, "it cannot be loaded as a %s", type);
 }
 
+/* Whether a file has been loaded before: Godot then looks no further for it. */
+static bool is_loaded(const struct loader *loader, const char *file)
+{
+	struct scene_key key = {.name = file, .name_len = strlen(file)};
+	const uint32_t *index = scene_map_find(&loader->paths, &key);
+
+	return index != NULL && !loader->items[*index].open;
+}
+
 /*
  * A resource within another file, `res://a.tscn::2`, is there when that file was
- * loaded before: Godot then finds it among what is loaded.
+ * loaded before.
  */
 static bool is_within(struct loader *loader, const char *path, const char *colons)
 {
 	const char *outer = scene_arena_copy(loader->arena, path, (size_t)(colons - path));
 	int error = 0;
 	const char *file = outer == NULL ? NULL : stand_in(loader, outer, &error);
-	struct scene_key key = {.name = file, .name_len = file == NULL ? 0 : strlen(file)};
-	const uint32_t *index = file == NULL ? NULL : scene_map_find(&loader->paths, &key);
 
-	return index != NULL && !loader->items[*index].open;
+	return file != NULL && is_loaded(loader, file);
 }
 
 /* The path of an item's next dependency; NULL when there is none to be followed. */
@@ -398,7 +405,8 @@ static const char *dependency(struct loader *loader, struct item *item)
 	const char *file = stand_in(loader, path, &error);
 	if (file == NULL) {
 		miss(loader, path, item->path, jobq_scene_reason(error));
-	} else if (file == path && (why = unloadable(loader, path, d->type)) != NULL) {
+	} else if (file == path && !is_loaded(loader, path) &&
+		   (why = unloadable(loader, path, d->type)) != NULL) {
 		miss(loader, path, item->path, why);
 		return NULL;
 	}

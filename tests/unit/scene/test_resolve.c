@@ -268,6 +268,10 @@ static void types_choose_the_loader(void **state)
 	fixture_write("s.glb.import", "[remap]\npath=\"res://s.res\"\n");
 	assert_true(taken(in, "s.glb", "PackedScene"));
 	assert_true(taken(in, "s.strange", ""));
+	/* Of what is loaded already the type does not matter. */
+	fixture_write("twice.tscn", SCENE4(NEED4("uid://none", "res://s.gd")
+		      "[ext_resource type=\"Texture\" path=\"res://s.gd\" id=\"2\"]\n"));
+	assert_null(load_in(in, "res://twice.tscn", 0));
 	jobq_scene_project_close(in);
 }
 
