@@ -255,7 +255,8 @@ static void instances_are_scenes(void **state)
 static void imports(void **state)
 {
 	static const char good[] = "[remap]\n\nimporter=\"texture\"\npath.etc2=\"res://e\"\n"
-				   "path.s3tc=\"res://s\"\n[deps]\npath=\"res://no\"\n";
+				   "path.s3tc=\"res://s\"\n[deps]\npath=\"res://no\"\nx=!\n";
+	static const char late[] = "[deps]\n[remap]\npath=\"res://s\"\n";
 	static const char kept[] = "[remap]\nimporter=\"keep\"\n";
 	static const char bad[] = "[remap]\nimporter=\"texture\"\nvalid=false\n";
 	static const char project[] = "; Engine configuration\nconfig_version=4\n[application]\n";
@@ -268,6 +269,8 @@ static void imports(void **state)
 	assert_null(reading.error);
 	assert_int_equal(reading.facts.dependency_count, 0);
 	assert_int_equal(scene_read_import(&arena, bad, strlen(bad), &reading), 0);
+	assert_non_null(reading.error);
+	assert_int_equal(scene_read_import(&arena, late, strlen(late), &reading), 0);
 	assert_non_null(reading.error);
 	assert_int_equal(scene_read_import(&arena, "[remap", 6, &reading), 0);
 	assert_non_null(reading.error);
