@@ -156,7 +156,7 @@ static void string(struct scene_lexer *lexer, struct scene_token *token,
 	fail(lexer, token, lexer->pos, "half of a UTF-16 pair is escaped without the other");
 }
 
-/* digits [.digits*] [e[+-]digits*]; the position is on the first digit or dot. */
+/* digits* [.digits*] [e[+-]digits*], from the position on. */
 static void number(struct scene_lexer *lexer)
 {
 	skip(lexer, DIGIT);
@@ -179,7 +179,7 @@ static void minus(struct scene_lexer *lexer, struct scene_token *token)
 	int c = peek(lexer, 0);
 
 	token->kind = SCENE_TOKEN_NUMBER;
-	if (is(c, DIGIT) || (lexer->godot3 && c == '.')) {
+	if (is(c, DIGIT) || (lexer->godot3 && (c == '.' || c == 'e'))) {
 		number(lexer);
 	} else if (!lexer->godot3 && is(c, LETTER)) {
 		token->kind = SCENE_TOKEN_WORD;

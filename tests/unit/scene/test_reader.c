@@ -91,6 +91,8 @@ static void values(void **state)
 	assert_false(takes("2", "ExtResource(\"1\")"));
 	assert_true(takes("2", "ExtResource( 1 )"));
 	assert_true(takes("2", "-"));
+	assert_true(takes("2", "[-.5, -e5, -e]"));
+	assert_false(takes("3", "-e5"));
 }
 
 static void structure(void **state)
