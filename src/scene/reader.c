@@ -12,7 +12,8 @@
 #define FORMAT_MAX_4 4
 
 /*
- * A field as Godot turns it into text: numbers are printed, null, true and false have names.
+ * A field as Godot turns it into text: null, true and false have names. Numbers and
+ * containers stay as they are written, where Godot prints them anew.
  * NULL when it is absent, or out of memory.
  */
 static const char *text_of(struct scene_reader *reader, enum scene_field field)
@@ -26,8 +27,6 @@ static const char *text_of(struct scene_reader *reader, enum scene_field field)
 		return "Null";
 	case SCENE_VALUE_BOOL:
 		return value->token.text[0] == 't' ? "True" : "False";
-	case SCENE_VALUE_OTHER:
-		return "";
 	default:
 		return scene_lexer_text(&value->token, reader->arena);
 	}
@@ -279,9 +278,7 @@ static bool collect(struct scene_reader *reader)
 	*node = (struct scene_node){
 		.line = scene_line(reader, reader->tag.at),
 		.has_parent = has(reader, SCENE_FIELD_PARENT),
-		.typed = has(reader, SCENE_FIELD_TYPE) &&
-			 fields[SCENE_FIELD_TYPE].kind != SCENE_VALUE_OTHER &&
-			 fields[SCENE_FIELD_TYPE].token.len > 0,
+		.typed = fields[SCENE_FIELD_TYPE].token.len > 0,
 		.instanced = has(reader, SCENE_FIELD_INSTANCE) ||
 			     has(reader, SCENE_FIELD_PLACEHOLDER),
 		.base = scene,

@@ -117,7 +117,7 @@ enum scene_value_kind {
 struct scene_value {
 	enum scene_value_kind kind;
 	bool scene; /* it is a resource that can be a scene */
-	struct scene_token token; /* the text of those that have one */
+	struct scene_token token; /* the text of those that have one, else how they are written */
 };
 
 /* ---- reader ------------------------------------------------------------------ */

@@ -457,6 +457,7 @@ bool scene_value_read(struct scene_reader *reader, struct scene_value *value)
 	size_t depth = 0;
 
 	scene_lexer_next(&reader->lexer, &value->token);
+	size_t start = scene_place(reader, &value->token);
 	for (;;) {
 		enum outcome got = begin(reader, &depth, value);
 		bool whole = depth == 0;
@@ -471,6 +472,11 @@ bool scene_value_read(struct scene_reader *reader, struct scene_value *value)
 			if (!whole) {
 				value->kind = SCENE_VALUE_OTHER;
 				value->scene = false;
+			}
+			if (value->kind == SCENE_VALUE_OTHER) {
+				value->token.text = reader->lexer.data + start;
+				value->token.len = reader->lexer.pos - start;
+				value->token.escaped = false;
 			}
 			return true;
 		}

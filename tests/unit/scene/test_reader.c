@@ -106,8 +106,10 @@ static void structure(void **state)
 		     "[ext_resource type=\"A\" path=\"b\" id=\"1\"]\n" ROOT,
 		HEAD ROOT "[gd_scene]\n", HEAD ROOT "[connection from=\".\"]\n", HEAD ROOT "[editable]\n",
 		HEAD "[node type=\"A\"]\n", HEAD ROOT "[node name=\"a\" parent=\"\"]\n",
-		HEAD ROOT "[node name=\"a\" parent=5]\n", HEAD ROOT "[node name=\"a\" parent=\":\"]\n",
-		HEAD ROOT "[node name=\"a\" parent=\"b::c\"]\n", HEAD "[node name=\"a\" instance_placeholder=\"b\"]\n",
+		HEAD ROOT "[node name=\"a\" parent=5]\n",
+		HEAD ROOT "[node name=\"a\" parent=\":\"]\n",
+		HEAD ROOT "[node name=\"a\" parent=\"b::c\"]\n",
+		HEAD "[node name=\"a\" instance_placeholder=\"b\"]\n",
 		HEAD ROOT "[", HEAD ROOT "[node name=\"a\"", HEAD "[node name.x=\"a\"]\n",
 		"[gd_resource type=\"Curve\"]\n[resource]\nx = 1\n[resource]\n",
 		"[gd_resource type=\"Curve\"]\n[resource]\n= 1\n",
@@ -129,6 +131,15 @@ static void structure(void **state)
 	assert_int_equal(reading.column, 2);
 }
 
+static bool mentions(const struct jobq_scene_texts *texts, const char *word)
+{
+	for (size_t i = 0; i < texts->count; i++) {
+		if (strstr(texts->items[i], word) != NULL)
+			return true;
+	}
+	return false;
+}
+
 static void oddities_of_bodies(void **state)
 {
 	static const char nul[] = HEAD ROOT "\0[node name=\"a\" type=\"b\" parent=\".\"]\n";
@@ -140,6 +151,10 @@ static void oddities_of_bodies(void **state)
 	assert_null(read_bytes(pushed, sizeof(pushed) - 1));
 	assert_null(read_text(HEAD "[node name=true type=\"Node\"]\n"));
 	assert_string_equal(reading.facts.root_name, "True");
+	assert_null(read_text("[gd_scene format=2]\n[node name={} type=[\"a\", [1]]]\n"));
+	assert_string_equal(reading.facts.root_name, "{}");
+	assert_string_equal(reading.facts.root_type, "[\"a\", [1]]");
+	assert_true(mentions(&reading.errors, "which Godot 3 does not have"));
 	assert_null(read_text(HEAD ROOT "a[0] = 1\na b = 2\ntail"));
 	assert_int_equal(reading.facts.node_count, 1);
 	/* A property without a name counts its node once more. */
@@ -173,15 +188,6 @@ static void nesting_has_a_limit(void **state)
 	assert_true(nests(JOBQ_SCENE_DEPTH_MAX, '[', ']'));
 	assert_false(nests(JOBQ_SCENE_DEPTH_MAX + 1, '[', ']'));
 	assert_false(nests(1000000, '{', '}'));
-}
-
-static bool mentions(const struct jobq_scene_texts *texts, const char *word)
-{
-	for (size_t i = 0; i < texts->count; i++) {
-		if (strstr(texts->items[i], word) != NULL)
-			return true;
-	}
-	return false;
 }
 
 static void findings(void **state)
