@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "scene/scene.h"
@@ -35,74 +34,6 @@ struct loader {
 	struct jobq_scene_texts stand_ins;
 	bool uids_fresh; /* this load has looked whether they still are */
 };
-
-static bool ends(const char *path, const char *suffix)
-{
-	size_t len = strlen(path), tail = strlen(suffix);
-
-	return len >= tail && strcasecmp(path + len - tail, suffix) == 0;
-}
-
-static bool is_sidecar(const char *path)
-{
-	return ends(path, ".import") || ends(path, ".remap");
-}
-
-static bool is_text(const char *path)
-{
-	return ends(path, ".tscn") || ends(path, ".tres") || is_sidecar(path);
-}
-
-/* Files that are loaded as they are, and the types that they can be asked for as. */
-static const struct leaf {
-	const char *suffix, *type, *base;
-} leaves[] = {
-	{".cs", "CSharpScript", "Script"},     {".gd", "GDScript", "Script"},
-	{".gdnlib", "GDNativeLibrary", ""},    {".gdns", "NativeScript", "Script"},
-	{".gdshader", "Shader", ""},	       {".shader", "Shader", ""},
-};
-
-/* Which loader takes a file depends on the type it is asked for. */
-static bool fits(const struct jobq_scene_project *project, const char *path, const char *type)
-{
-	static const char *const bases[] = {"Resource", "RefCounted", "Object"};
-	bool godot3 = project->engine == SCENE_ENGINE_3;
-
-	if (type == NULL || type[0] == '\0')
-		return true;
-	if (strcmp(type, "PackedScene") == 0)
-		return ends(path, ".tscn") || ends(path, ".scn") || ends(path, ".res");
-	if (ends(path, ".tscn")) {
-		for (size_t i = 0; i < JOBQ_LENGTH(bases) && !godot3; i++) {
-			if (strcmp(type, bases[i]) == 0)
-				return true;
-		}
-		return false;
-	}
-	if (godot3 && (ends(path, ".ttf") || ends(path, ".otf")))
-		return strcmp(type, "DynamicFontData") == 0; /* Godot 4 imports them */
-	for (const struct leaf *leaf = leaves; leaf < leaves + JOBQ_LENGTH(leaves); leaf++) {
-		if (ends(path, leaf->suffix))
-			return strcmp(type, leaf->type) == 0 || strcmp(type, leaf->base) == 0;
-	}
-	return true;
-}
-
-/*
- * Whether Godot knows the file only by what the editor makes of it. Pictures and fonts
- * are left out: some builds take them as they are.
- */
-static bool needs_import(const char *path)
-{
-	static const char *const suffixes[] = {".blend", ".dae", ".escn", ".fbx", ".glb", ".gltf",
-					       ".mp3", ".obj", ".ogg", ".txt", ".wav"};
-
-	for (size_t i = 0; i < JOBQ_LENGTH(suffixes); i++) {
-		if (ends(path, suffixes[i]))
-			return true;
-	}
-	return false;
-}
 
 static void miss(struct loader *loader, const char *path, const char *needed_by, const char *why)
 {
@@ -139,7 +70,7 @@ static int parse(struct loader *loader, int fd, const char *path,
 
 	if (error < 0)
 		return error;
-	if (is_sidecar(path))
+	if (scene_kind_sidecar(path))
 		error = scene_read_import(loader->arena, data, (size_t)stamp->bytes, reading);
 	else
 		error = scene_read(loader->arena, data, (size_t)stamp->bytes,
@@ -228,7 +159,7 @@ static int visit(struct loader *loader, struct item *item, const char *needed_by
 
 	if (fd >= 0) {
 		touch(loader, item->path, item->stamp.bytes);
-		bool text = is_text(item->path);
+		bool text = scene_kind_text(item->path);
 		if (text)
 			error = learn(loader, item, fd, &why);
 		/* What was parsed has been read; what the cache knew, or is no text, has not. */
@@ -341,9 +272,9 @@ static char *place_of(struct loader *loader, const struct item *item,
 static const char *unloadable(struct loader *loader, const char *path, const char *type)
 {
 	struct jobq_scene_stamp stamp;
-	bool raw = needs_import(path);
+	bool raw = scene_kind_raw(path);
 
-	if ((!raw && fits(loader->project, path, type)) ||
+	if ((!raw && scene_kind_fits(loader->project->engine, path, type)) ||
 	    jobq_scene_stat(loader->project, path, &stamp) < 0)
 		return NULL;
 	return raw ? "it has to be imported, and no .import file is beside it"

@@ -328,6 +328,17 @@ bool scene_uid_extended(struct jobq_scene_project *project);
 /* Gives back what the project knows of uids. */
 void scene_uid_forget(struct jobq_scene_project *project);
 
+/* ---- kinds of files, by their names ------------------------------------------- */
+
+/* Whether it says what is read in place of the file that it stands beside. */
+bool scene_kind_sidecar(const char *path);
+/* Whether it is text that scene_read() or scene_read_import() reads. */
+bool scene_kind_text(const char *path);
+/* Whether a loader that is asked for the type takes the file. */
+bool scene_kind_fits(enum scene_engine engine, const char *path, const char *type);
+/* Whether Godot knows the file only by what the editor makes of it. */
+bool scene_kind_raw(const char *path);
+
 /* ---- cache ------------------------------------------------------------------- */
 
 enum scene_cache_found { SCENE_CACHE_MISS, SCENE_CACHE_STALE, SCENE_CACHE_HIT };
