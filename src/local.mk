@@ -27,7 +27,8 @@ libjobq_a_SOURCES = \
 	%D%/store/store_sqlite.h %D%/store/store_sqlite.c %D%/store/store_sqlite_copy.c \
 	%D%/store/store_sqlite_hooks.c %D%/store/store_sqlite_open.c \
 	%D%/scene/region.h %D%/scene/scene.h %D%/scene/arena.c \
-	%D%/scene/cache.c %D%/scene/classes.c %D%/scene/expect.c %D%/scene/import.c %D%/scene/lexer.c %D%/scene/map.c \
+	%D%/scene/cache.c %D%/scene/classes.c %D%/scene/expect.c %D%/scene/import.c \
+	%D%/scene/kind.c %D%/scene/lexer.c %D%/scene/map.c \
 	%D%/scene/project.c %D%/scene/uid.c %D%/scene/reader.c %D%/scene/region.c \
 	%D%/scene/resolve.c %D%/scene/tag.c %D%/scene/text.c \
 	%D%/scene/validate.c %D%/scene/value.c \

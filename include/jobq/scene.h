@@ -2,8 +2,8 @@
  * scene: Godot's text scenes and what they need. Bytes in, facts out.
  *
  * What is checked is what Godot's ResourceLoader.load() checks: the text
- * itself, and that every ext_resource can be loaded, transitively. Class names
- * are not checked, because projects and extensions bring their own.
+ * itself, the classes of its resources, and that every ext_resource can be loaded,
+ * transitively. Classes of nodes matter only when it is validated.
  *
  * Nothing here logs, exits or keeps state outside the structs below. One
  * project, one load and one cache handle belong to one thread at a time.

@@ -7,8 +7,8 @@
 #include "scene/scene.h"
 
 /*
- * The engines' classes, for the sub_resource tag, which makes an object of one.
- * Of Godot 3 all of 3.2 are here, and the resources that came later. Of Godot 4
+ * The engines' classes, for the tags that make an object of one.
+ * Of Godot 3 all of 3.2 are here, and the resources and nodes that came later. Of Godot 4
  * the class reference's resources of 4.5 (its index spells names in small letters
  * only), the few that 4.6 and 4.7 have added, and whatever other classes scenes in the
  * wild were seen to use.
@@ -39,7 +39,7 @@ static const struct class classes[] = {
 	{"AnimationPlayer", O3 | O4}, {"AnimationRootNode", R3 | R4},
 	{"AnimationTrackEditPlugin", O3}, {"AnimationTree", O3 | O4}, {"AnimationTreePlayer", O3},
 	{"Area", O3}, {"Area2D", O3 | O4}, {"Area3D", O4}, {"AreaLight3D", O4},
-	{"ArrayMesh", R3 | R4}, {"AspectRatioContainer", O4}, {"AtlasTexture", R3 | R4},
+	{"ArrayMesh", R3 | R4}, {"AspectRatioContainer", O3 | O4}, {"AtlasTexture", R3 | R4},
 	{"AudioBusLayout", R3 | R4}, {"AudioEffect", A3 | R4}, {"AudioEffectAmplify", R3 | R4},
 	{"AudioEffectBandLimitFilter", R3 | R4}, {"AudioEffectBandPassFilter", R3 | R4},
 	{"AudioEffectCapture", R3}, {"AudioEffectChorus", R3 | R4},
@@ -89,7 +89,8 @@ static const struct class classes[] = {
 	{"ConfigFile", O3}, {"ConfirmationDialog", O3 | O4}, {"Container", O3 | O4},
 	{"Control", O3 | O4}, {"ConvexPolygonShape", R3}, {"ConvexPolygonShape2D", R3 | R4},
 	{"ConvexPolygonShape3D", R4}, {"Crypto", O3}, {"CryptoKey", R3 | R4},
-	{"CubeMap", R3 | R4}, {"CubeMesh", R3}, {"Curve", R3 | R4}, {"Curve2D", R3 | R4},
+	{"CubeMap", R3 | R4}, {"CubeMesh", R3}, {"CullInstance", O3}, {"Curve", R3 | R4},
+	{"Curve2D", R3 | R4},
 	{"Curve3D", R3 | R4}, {"CurveTexture", R3 | R4}, {"CylinderMesh", R3 | R4},
 	{"CylinderShape", R3}, {"CylinderShape3D", R4}, {"DPITexture", R4}, {"DTLSServer", O3},
 	{"DampedSpringJoint2D", O3 | O4}, {"Decal", O4}, {"DirectionalLight", O3},
@@ -107,7 +108,8 @@ static const struct class classes[] = {
 	{"EditorSpinSlider", O3}, {"EditorVCSInterface", O3}, {"EncodedObjectAsID", O3},
 	{"Environment", R3 | R4}, {"Expression", O3}, {"ExternalTexture", R3 | R4},
 	{"FastNoiseLite", R4}, {"FileDialog", O3 | O4}, {"FileSystemDock", O3},
-	{"FlowContainer", O4}, {"FogMaterial", R4}, {"FogVolume", O4}, {"FoldableContainer", O4},
+	{"FlowContainer", O3 | O4}, {"FogMaterial", R4}, {"FogVolume", O4},
+	{"FoldableContainer", O4},
 	{"FoldableGroup", R4}, {"Font", A3 | R4}, {"FontFile", R4}, {"FontVariation", R4},
 	{"FuncRef", O3}, {"GDNative", O3}, {"GDNativeLibrary", R3}, {"GDScript", R3 | R4},
 	{"GDScriptFunctionState", O3}, {"GDScriptNativeClass", O3}, {"GIProbe", O3},
@@ -122,7 +124,7 @@ static const struct class classes[] = {
 	{"GradientTexture", R3}, {"GradientTexture1D", R4}, {"GradientTexture2D", R3 | R4},
 	{"GraphEdit", O3 | O4}, {"GraphElement", O4}, {"GraphFrame", O4}, {"GraphNode", O3 | O4},
 	{"GridContainer", O3 | O4}, {"GridMap", O3 | O4}, {"GrooveJoint2D", O3 | O4},
-	{"HBoxContainer", O3 | O4}, {"HFlowContainer", O4}, {"HScrollBar", O3 | O4},
+	{"HBoxContainer", O3 | O4}, {"HFlowContainer", O3 | O4}, {"HScrollBar", O3 | O4},
 	{"HSeparator", O3 | O4}, {"HSlider", O3 | O4}, {"HSplitContainer", O3 | O4},
 	{"HTTPClient", O3}, {"HTTPRequest", O3 | O4}, {"HashingContext", O3},
 	{"HeightMapShape", R3}, {"HingeJoint", O3}, {"HingeJoint3D", O4}, {"IP", O3},
@@ -140,25 +142,29 @@ static const struct class classes[] = {
 	{"JavaClass", O3}, {"JavaClassWrapper", O3}, {"JavaScript", O3}, {"Joint", O3},
 	{"Joint2D", O3}, {"KinematicBody", O3}, {"KinematicBody2D", O3},
 	{"KinematicCollision", O3}, {"KinematicCollision2D", O3}, {"Label", O3 | O4},
-	{"Label3D", O4}, {"LabelSettings", R4}, {"LargeTexture", R3}, {"Light", O3},
+	{"Label3D", O3 | O4}, {"LabelSettings", R4}, {"LargeTexture", R3}, {"Light", O3},
 	{"Light2D", O3}, {"LightOccluder2D", O3 | O4}, {"LightmapGI", O4}, {"LimboHSM", O4},
 	{"LimboState", O4}, {"Line2D", O3 | O4}, {"LineEdit", O3 | O4}, {"LineShape2D", R3},
 	{"LinkButton", O3 | O4}, {"Listener", O3}, {"MainLoop", O3}, {"MarginContainer", O3 | O4},
 	{"Marker2D", O4}, {"Marker3D", O4}, {"Material", A3 | A4}, {"MenuBar", O4},
-	{"MenuButton", O3 | O4}, {"Mesh", A3 | A4}, {"MeshDataTool", O3}, {"MeshInstance", O3},
+	{"MenuButton", O3 | O4}, {"MergeGroup", O3}, {"Mesh", A3 | A4}, {"MeshDataTool", O3},
+	{"MeshInstance", O3},
 	{"MeshInstance2D", O3 | O4}, {"MeshInstance3D", O4}, {"MeshLibrary", R3 | R4},
 	{"MeshTexture", R3 | R4}, {"MobileVRInterface", O3}, {"MultiMesh", R3 | R4},
 	{"MultiMeshInstance", O3}, {"MultiMeshInstance2D", O3}, {"MultiplayerAPI", O3},
 	{"MultiplayerPeerGDNative", O3}, {"MultiplayerSpawner", O4},
 	{"MultiplayerSynchronizer", O4}, {"NativeScript", R3}, {"Navigation", O3},
-	{"Navigation2D", O3}, {"NavigationAgent2D", O4}, {"NavigationAgent3D", O4},
-	{"NavigationMesh", R3 | R4}, {"NavigationMeshInstance", O3}, {"NavigationObstacle3D", O4},
+	{"Navigation2D", O3}, {"NavigationAgent", O3}, {"NavigationAgent2D", O3 | O4},
+	{"NavigationAgent3D", O4},
+	{"NavigationMesh", R3 | R4}, {"NavigationMeshInstance", O3}, {"NavigationObstacle", O3},
+	{"NavigationObstacle2D", O3 | O4}, {"NavigationObstacle3D", O4},
 	{"NavigationPolygon", R3 | R4}, {"NavigationPolygonInstance", O3},
 	{"NavigationRegion2D", O4}, {"NavigationRegion3D", O4}, {"NetworkedMultiplayerENet", O3},
 	{"NetworkedMultiplayerPeer", O3}, {"NinePatchRect", O3 | O4}, {"Node", O3 | O4},
 	{"Node2D", O3 | O4}, {"Node3D", O4}, {"NoiseTexture", R3}, {"NoiseTexture2D", R4},
 	{"ORMMaterial3D", R4}, {"ORMSpatialMaterial", R3}, {"Object", O3 | O4},
-	{"OccluderInstance3D", O4}, {"OccluderPolygon2D", R3 | R4}, {"OccluderShape", A3},
+	{"Occluder", O3}, {"OccluderInstance3D", O4}, {"OccluderPolygon2D", R3 | R4},
+	{"OccluderShape", A3},
 	{"OccluderShapePolygon", R3}, {"OccluderShapeSphere", R3}, {"OmniLight", O3},
 	{"OmniLight3D", O4}, {"OpenSimplexNoise", R3}, {"OpenXRAction", R4},
 	{"OpenXRActionMap", R4}, {"OpenXRActionSet", R4}, {"OpenXRAnalogThresholdModifier", R4},
@@ -186,7 +192,8 @@ static const struct class classes[] = {
 	{"PinJoint3D", O4}, {"PlaceholderTexture2D", R4}, {"PlaneMesh", R3 | R4},
 	{"PlaneShape", R3}, {"PluginScript", R3}, {"PointLight2D", O4}, {"PointMesh", R3 | R4},
 	{"Polygon2D", O3 | O4}, {"PolygonPathFinder", R3 | R4}, {"Popup", O3 | O4},
-	{"PopupDialog", O3}, {"PopupMenu", O3 | O4}, {"PopupPanel", O3 | O4}, {"Position2D", O3},
+	{"PopupDialog", O3}, {"PopupMenu", O3 | O4}, {"PopupPanel", O3 | O4}, {"Portal", O3},
+	{"Position2D", O3},
 	{"Position3D", O3}, {"PrimitiveMesh", A3 | R4}, {"PrismMesh", R3 | R4},
 	{"ProceduralSky", R3}, {"ProceduralSkyMaterial", R4}, {"ProgressBar", O3 | O4},
 	{"ProjectSettings", O3}, {"ProximityGroup", O3}, {"ProxyTexture", R3},
@@ -198,13 +205,15 @@ static const struct class classes[] = {
 	{"ResourceFormatLoader", O3}, {"ResourceFormatSaver", O3}, {"ResourceImporter", O3},
 	{"ResourceInteractiveLoader", O3}, {"ResourcePreloader", O3}, {"RibbonTrailMesh", R4},
 	{"RichTextEffect", R3 | R4}, {"RichTextLabel", O3 | O4}, {"RigidBody", O3},
-	{"RigidBody2D", O3 | O4}, {"RigidBody3D", O4}, {"RootMotionView", O3},
+	{"RigidBody2D", O3 | O4}, {"RigidBody3D", O4}, {"Room", O3}, {"RoomGroup", O3},
+	{"RoomManager", O3}, {"RootMotionView", O3},
 	{"SceneReplicationConfig", R4}, {"SceneState", O3}, {"SceneTree", O3},
 	{"SceneTreeTimer", O3}, {"Script", A3 | R4}, {"ScriptCreateDialog", O3},
 	{"ScriptEditor", O3}, {"ScrollBar", O3}, {"ScrollContainer", O3 | O4},
 	{"SegmentShape2D", R3 | R4}, {"SeparationRayShape2D", R4}, {"SeparationRayShape3D", R4},
 	{"Separator", O3}, {"Shader", R3 | R4}, {"ShaderMaterial", R3 | R4}, {"Shape", A3},
-	{"Shape2D", A3 | A4}, {"ShapeCast3D", O4}, {"ShortCut", R3}, {"Shortcut", R4},
+	{"Shape2D", A3 | A4}, {"ShapeCast", O3}, {"ShapeCast2D", O3 | O4}, {"ShapeCast3D", O4},
+	{"ShortCut", R3}, {"Shortcut", R4},
 	{"Skeleton", O3}, {"Skeleton2D", O3 | O4}, {"SkeletonIK", O3}, {"SkeletonIK3D", O4},
 	{"SkeletonModifier3D", O4}, {"Skin", R3 | R4}, {"SkinReference", O3}, {"Sky", A3 | R4},
 	{"Slider", O3}, {"SliderJoint", O3}, {"SliderJoint3D", O4}, {"SoftBody", O3},
@@ -230,7 +239,8 @@ static const struct class classes[] = {
 	{"TorusMesh", R3 | R4}, {"TouchScreenButton", O3 | O4}, {"Translation", R3 | R4},
 	{"TranslationServer", O3}, {"Tree", O3 | O4}, {"TreeItem", O3}, {"TriangleMesh", O3},
 	{"TubeTrailMesh", R4}, {"Tween", O3}, {"UDPServer", O3}, {"UPNP", O3}, {"UPNPDevice", O3},
-	{"UndoRedo", O3}, {"VBoxContainer", O3 | O4}, {"VFlowContainer", O4}, {"VScrollBar", O3},
+	{"UndoRedo", O3}, {"VBoxContainer", O3 | O4}, {"VFlowContainer", O3 | O4},
+	{"VScrollBar", O3},
 	{"VSeparator", O3 | O4}, {"VSlider", O3 | O4}, {"VSplitContainer", O3 | O4},
 	{"VehicleBody", O3}, {"VehicleBody3D", O4}, {"VehicleWheel", O3}, {"VehicleWheel3D", O4},
 	{"VideoPlayer", O3}, {"VideoStream", A3 | R4}, {"VideoStreamGDNative", R3},
@@ -433,4 +443,9 @@ bool scene_class_check(struct scene_reader *reader, const char *name, size_t at,
 			  scene_arena_print(reader->arena,
 					    "nothing can be made of the class %s, which %s", name,
 					    fault));
+}
+
+bool scene_class_exists(const char *name, enum scene_engine engine)
+{
+	return kind_of(name, engine) != UNKNOWN;
 }

@@ -59,22 +59,23 @@ static int rank(const struct scene_reader *reader)
 	return feature ? count : -1;
 }
 
-/* Reads [remap]; `path` is the output or NULL, *keep: the file itself is. */
+/*
+ * Reads up to the first section that is not [remap], as Godot does: what is wrong
+ * behind that does not matter. `path` is the output or NULL, *keep: the file itself is.
+ */
 static void remap(struct scene_reader *reader, const char **path, bool *keep)
 {
-	bool within = false, good = true;
+	bool good = true;
 	int best = (int)JOBQ_LENGTH(paths) + 1;
 	struct scene_value value;
 
 	while (good && reader->error == NULL) {
 		enum scene_step step = scene_body_next(reader, &value);
-		if (step == SCENE_STEP_TAG) {
-			within = section(reader, "remap", &good);
+		if (step == SCENE_STEP_TAG && section(reader, "remap", &good))
 			continue;
-		}
 		if (step != SCENE_STEP_PROPERTY)
 			return;
-		if (!within || value.kind != SCENE_VALUE_STRING)
+		if (value.kind != SCENE_VALUE_STRING)
 			continue;
 		int this = rank(reader);
 		if (this >= 0 && this < best) {

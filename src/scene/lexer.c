@@ -156,7 +156,7 @@ static void string(struct scene_lexer *lexer, struct scene_token *token,
 	fail(lexer, token, lexer->pos, "half of a UTF-16 pair is escaped without the other");
 }
 
-/* digits [.digits*] [e[+-]digits*]; the position is on the first digit or dot. */
+/* digits* [.digits*] [e[+-]digits*], from the position on. */
 static void number(struct scene_lexer *lexer)
 {
 	skip(lexer, DIGIT);
@@ -179,7 +179,7 @@ static void minus(struct scene_lexer *lexer, struct scene_token *token)
 	int c = peek(lexer, 0);
 
 	token->kind = SCENE_TOKEN_NUMBER;
-	if (is(c, DIGIT) || (lexer->godot3 && c == '.')) {
+	if (is(c, DIGIT) || (lexer->godot3 && (c == '.' || c == 'e'))) {
 		number(lexer);
 	} else if (!lexer->godot3 && is(c, LETTER)) {
 		token->kind = SCENE_TOKEN_WORD;
@@ -251,8 +251,8 @@ void scene_lexer_next(struct scene_lexer *lexer, struct scene_token *token)
 	}
 	token->len = lexer->pos - start;
 	/* Godot pushes the byte behind these back, where a NUL means that there is none. */
-	if ((token->kind == SCENE_TOKEN_WORD || token->kind == SCENE_TOKEN_NUMBER) &&
-	    peek(lexer, 0) == '\0')
+	if ((token->kind == SCENE_TOKEN_WORD || token->kind == SCENE_TOKEN_NUMBER ||
+	     token->kind == SCENE_TOKEN_COLOUR) && peek(lexer, 0) == '\0')
 		lexer->pos++;
 }
 

@@ -12,7 +12,8 @@
 #define FORMAT_MAX_4 4
 
 /*
- * A field as Godot turns it into text: numbers are printed, null has a name.
+ * A field as Godot turns it into text: null, true and false have names. Numbers and
+ * containers stay as they are written, where Godot prints them anew.
  * NULL when it is absent, or out of memory.
  */
 static const char *text_of(struct scene_reader *reader, enum scene_field field)
@@ -24,8 +25,8 @@ static const char *text_of(struct scene_reader *reader, enum scene_field field)
 		return NULL;
 	case SCENE_VALUE_NULL:
 		return "Null";
-	case SCENE_VALUE_OTHER:
-		return "";
+	case SCENE_VALUE_BOOL:
+		return value->token.text[0] == 't' ? "True" : "False";
 	default:
 		return scene_lexer_text(&value->token, reader->arena);
 	}
@@ -114,7 +115,8 @@ static bool body(struct scene_reader *reader, bool *end)
 	}
 }
 
-static bool header(struct scene_reader *reader, struct jobq_scene_facts *facts)
+/* *class is the header's `type`, which a gd_resource has. */
+static bool header(struct scene_reader *reader, struct jobq_scene_facts *facts, const char **class)
 {
 	bool end;
 
@@ -137,6 +139,7 @@ static bool header(struct scene_reader *reader, struct jobq_scene_facts *facts)
 	if (has(reader, SCENE_FIELD_LOAD_STEPS))
 		reader->load_steps = number_of(reader, SCENE_FIELD_LOAD_STEPS);
 	facts->uid = text_of(reader, SCENE_FIELD_UID);
+	*class = text_of(reader, SCENE_FIELD_TYPE);
 	if (reader->engine == SCENE_ENGINE_BY_FORMAT)
 		reader->engine = facts->format < 0 || facts->format > FORMAT_MAX_3 ? SCENE_ENGINE_4
 										   : SCENE_ENGINE_3;
@@ -257,7 +260,7 @@ static bool keep_text(struct scene_reader *reader, enum scene_field field, uint3
 static bool collect(struct scene_reader *reader)
 {
 	const struct scene_value *fields = reader->tag.fields;
-	enum scene_value_kind instance = fields[SCENE_FIELD_INSTANCE].kind;
+	bool scene = fields[SCENE_FIELD_INSTANCE].scene; /* false without the field */
 	bool name_copied, parent_copied = false;
 
 	if (reader->node_count == reader->node_room) {
@@ -275,12 +278,12 @@ static bool collect(struct scene_reader *reader)
 	*node = (struct scene_node){
 		.line = scene_line(reader, reader->tag.at),
 		.has_parent = has(reader, SCENE_FIELD_PARENT),
-		.typed = has(reader, SCENE_FIELD_TYPE) &&
-			 fields[SCENE_FIELD_TYPE].kind != SCENE_VALUE_OTHER &&
-			 fields[SCENE_FIELD_TYPE].token.len > 0,
+		.typed = fields[SCENE_FIELD_TYPE].token.len > 0,
 		.instanced = has(reader, SCENE_FIELD_INSTANCE) ||
 			     has(reader, SCENE_FIELD_PLACEHOLDER),
-		.base = instance == SCENE_VALUE_EXT || instance == SCENE_VALUE_SUB,
+		.base = scene,
+		.no_scene = has(reader, SCENE_FIELD_INSTANCE) && !scene &&
+			    !has(reader, SCENE_FIELD_PLACEHOLDER),
 	};
 	bool good = keep_text(reader, SCENE_FIELD_NAME, &node->name_at, &node->name_len,
 			      &name_copied);
@@ -292,10 +295,23 @@ static bool collect(struct scene_reader *reader)
 	return good;
 }
 
+/*
+ * Whether Godot makes a path of the text: it makes none of an empty one, of a lone
+ * colon, or of one with nothing between two colons.
+ */
+static bool is_node_path(const struct scene_value *value)
+{
+	const struct scene_token *token = &value->token;
+
+	if ((value->kind != SCENE_VALUE_STRING && value->kind != SCENE_VALUE_PATH) ||
+	    token->len == 0 || (token->len == 1 && token->text[0] == ':'))
+		return false;
+	return memmem(token->text, token->len, "::", 2) == NULL;
+}
+
 /* What would crash the engine later is refused here. */
 static bool node(struct scene_reader *reader, struct jobq_scene_facts *facts, bool *end)
 {
-	const struct scene_value *parent = &reader->tag.fields[SCENE_FIELD_PARENT];
 	bool root = reader->node_count == 0;
 
 	if (!has(reader, SCENE_FIELD_NAME))
@@ -303,8 +319,7 @@ static bool node(struct scene_reader *reader, struct jobq_scene_facts *facts, bo
 	if (reader->node_count == JOBQ_SCENE_NODES_MAX)
 		return scene_fail(reader, reader->tag.at, "the scene has more than 2000000 nodes");
 	if (has(reader, SCENE_FIELD_PARENT) &&
-	    ((parent->kind != SCENE_VALUE_STRING && parent->kind != SCENE_VALUE_PATH) ||
-	     parent->token.len == 0))
+	    !is_node_path(&reader->tag.fields[SCENE_FIELD_PARENT]))
 		return scene_fail(reader, reader->tag.at, "this node's `parent` is no path");
 	if (root && has(reader, SCENE_FIELD_PLACEHOLDER))
 		return scene_fail(reader, reader->tag.at,
@@ -351,16 +366,21 @@ static bool nodes(struct scene_reader *reader, struct jobq_scene_facts *facts)
 	return true;
 }
 
-static bool resource(struct scene_reader *reader)
+/* The main resource, an object of the class that the header names. */
+static bool resource(struct scene_reader *reader, const char *class)
 {
 	struct scene_value value;
 	enum scene_step step;
 
 	if (!scene_tag_is(&reader->tag, "resource"))
 		return scene_fail(reader, reader->tag.at, "the resource tag is expected here");
+	if (class == NULL || !scene_class_check(reader, class, reader->tag.at, false))
+		return false;
 	do
 		step = scene_body_next(reader, &value);
-	while (step == SCENE_STEP_PROPERTY);
+	while (step == SCENE_STEP_PROPERTY && reader->property_len > 0);
+	if (step == SCENE_STEP_PROPERTY)
+		return scene_fail(reader, reader->lexer.pos, "a value stands here without a name");
 	if (step == SCENE_STEP_TAG)
 		return scene_fail(reader, reader->lexer.pos, "a tag follows the main resource");
 	return step == SCENE_STEP_END;
@@ -386,6 +406,7 @@ int scene_read(struct scene_arena *arena, const char *data, size_t len, enum sce
 	       bool validate, struct scene_reading *out)
 {
 	struct scene_reader *reader = malloc(sizeof(*reader));
+	const char *class = NULL;
 
 	*out = (struct scene_reading){.facts = {.format = -1}};
 	if (reader == NULL)
@@ -398,9 +419,9 @@ int scene_read(struct scene_arena *arena, const char *data, size_t len, enum sce
 	reader->engine = engine;
 	reader->collect = validate;
 	reader->load_steps = -1;
-	bool good = header(reader, &out->facts) && resources(reader) &&
+	bool good = header(reader, &out->facts, &class) && resources(reader) &&
 		    (out->facts.kind == JOBQ_SCENE_SCENE ? nodes(reader, &out->facts)
-							 : resource(reader));
+							 : resource(reader, class));
 	depend(reader, &out->facts);
 	if (!good && reader->error != NULL) {
 		out->error = reader->error;

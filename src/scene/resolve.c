@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "scene/scene.h"
@@ -35,45 +34,6 @@ struct loader {
 	struct jobq_scene_texts stand_ins;
 	bool uids_fresh; /* this load has looked whether they still are */
 };
-
-static bool ends(const char *path, const char *suffix)
-{
-	size_t len = strlen(path), tail = strlen(suffix);
-
-	return len >= tail && strcasecmp(path + len - tail, suffix) == 0;
-}
-
-static bool is_sidecar(const char *path)
-{
-	return ends(path, ".import") || ends(path, ".remap");
-}
-
-static bool is_text(const char *path)
-{
-	return ends(path, ".tscn") || ends(path, ".tres") || is_sidecar(path);
-}
-
-/* Which loader takes a file depends on the type it is asked for. */
-static bool fits(const struct jobq_scene_project *project, const char *path, const char *type)
-{
-	static const char *const bases[] = {"Resource", "RefCounted", "Object"};
-
-	if (type == NULL || type[0] == '\0')
-		return true;
-	if (ends(path, ".tres"))
-		return strcmp(type, "PackedScene") != 0;
-	if (project->engine == SCENE_ENGINE_3 && (ends(path, ".ttf") || ends(path, ".otf")))
-		return strcmp(type, "DynamicFontData") == 0; /* Godot 4 imports them */
-	if (!ends(path, ".tscn") && !ends(path, ".gd"))
-		return true;
-	for (size_t i = 0; i < JOBQ_LENGTH(bases) && project->engine != SCENE_ENGINE_3; i++) {
-		if (strcmp(type, bases[i]) == 0)
-			return true;
-	}
-	if (ends(path, ".gd"))
-		return strcmp(type, "Script") == 0 || strcmp(type, "GDScript") == 0;
-	return strcmp(type, "PackedScene") == 0;
-}
 
 static void miss(struct loader *loader, const char *path, const char *needed_by, const char *why)
 {
@@ -110,7 +70,7 @@ static int parse(struct loader *loader, int fd, const char *path,
 
 	if (error < 0)
 		return error;
-	if (is_sidecar(path))
+	if (scene_kind_sidecar(path))
 		error = scene_read_import(loader->arena, data, (size_t)stamp->bytes, reading);
 	else
 		error = scene_read(loader->arena, data, (size_t)stamp->bytes,
@@ -199,7 +159,7 @@ static int visit(struct loader *loader, struct item *item, const char *needed_by
 
 	if (fd >= 0) {
 		touch(loader, item->path, item->stamp.bytes);
-		bool text = is_text(item->path);
+		bool text = scene_kind_text(item->path);
 		if (text)
 			error = learn(loader, item, fd, &why);
 		/* What was parsed has been read; what the cache knew, or is no text, has not. */
@@ -308,11 +268,45 @@ static char *place_of(struct loader *loader, const struct item *item,
 	return found != NULL ? found : path;
 }
 
+/* Why no loader takes the file as it is; NULL: one does, or the file is not there. */
+static const char *unloadable(struct loader *loader, const char *path, const char *type)
+{
+	struct jobq_scene_stamp stamp;
+	bool raw = scene_kind_raw(path);
+
+	if ((!raw && scene_kind_fits(loader->project->engine, path, type)) ||
+	    jobq_scene_stat(loader->project, path, &stamp) < 0)
+		return NULL;
+	return raw ? "it has to be imported, and no .import file is beside it"
+		   : scene_arena_print(loader->arena, "it cannot be loaded as a %s", type);
+}
+
+/* Whether a file has been loaded before: Godot then looks no further for it. */
+static bool is_loaded(const struct loader *loader, const char *file)
+{
+	struct scene_key key = {.name = file, .name_len = strlen(file)};
+	const uint32_t *index = scene_map_find(&loader->paths, &key);
+
+	return index != NULL && !loader->items[*index].open;
+}
+
+/*
+ * A resource within another file, `res://a.tscn::2`, is there when that file was
+ * loaded before.
+ */
+static bool is_within(struct loader *loader, const char *path, const char *colons)
+{
+	const char *outer = scene_arena_copy(loader->arena, path, (size_t)(colons - path));
+	int error = 0;
+	const char *file = outer == NULL ? NULL : stand_in(loader, outer, &error);
+
+	return file != NULL && is_loaded(loader, file);
+}
+
 /* The path of an item's next dependency; NULL when there is none to be followed. */
 static const char *dependency(struct loader *loader, struct item *item)
 {
 	size_t index = item->next++;
-	struct jobq_scene_stamp stamp;
 	const char *why;
 
 	if (item->facts->kind == JOBQ_SCENE_IMPORT && item->facts->dependency_count == 0)
@@ -332,14 +326,19 @@ static const char *dependency(struct loader *loader, struct item *item)
 		miss(loader, path, item->path, jobq_scene_reason(-EPERM));
 		return NULL;
 	}
+	const char *colons = strstr(path, "::");
+	if (colons != NULL) {
+		if (!is_within(loader, path, colons))
+			miss(loader, path, item->path, "the file it is in is not loaded before");
+		return NULL;
+	}
 	int error = 0;
 	const char *file = stand_in(loader, path, &error);
 	if (file == NULL) {
 		miss(loader, path, item->path, jobq_scene_reason(error));
-	} else if (file == path && !fits(loader->project, path, d->type) &&
-		   jobq_scene_stat(loader->project, path, &stamp) == 0) {
-		miss(loader, path, item->path,
-		     scene_arena_print(loader->arena, "it cannot be loaded as a %s", d->type));
+	} else if (file == path && !is_loaded(loader, path) &&
+		   (why = unloadable(loader, path, d->type)) != NULL) {
+		miss(loader, path, item->path, why);
 		return NULL;
 	}
 	return file;

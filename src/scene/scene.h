@@ -116,7 +116,8 @@ enum scene_value_kind {
 
 struct scene_value {
 	enum scene_value_kind kind;
-	struct scene_token token; /* the text of those that have one */
+	bool scene; /* it is a resource that can be a scene */
+	struct scene_token token; /* the text of those that have one, else how they are written */
 };
 
 /* ---- reader ------------------------------------------------------------------ */
@@ -163,6 +164,7 @@ struct scene_node {
 	bool typed : 1;     /* its type is not empty */
 	bool instanced : 1; /* instance= or instance_placeholder= */
 	bool base : 1;	    /* instance= is something that can be a scene */
+	bool no_scene : 1;  /* instance= is something that cannot */
 };
 
 struct scene_reader {
@@ -254,6 +256,8 @@ bool scene_value_read(struct scene_reader *reader, struct scene_value *value);
  * is noted in the reader. False: reader->error is set.
  */
 bool scene_class_check(struct scene_reader *reader, const char *name, size_t at, bool any);
+/* Whether the class is known; of Godot 3 that is all of them, of Godot 4 few but resources. */
+bool scene_class_exists(const char *name, enum scene_engine engine);
 
 enum scene_step { SCENE_STEP_FAILED, SCENE_STEP_END, SCENE_STEP_TAG, SCENE_STEP_PROPERTY };
 /*
@@ -323,6 +327,17 @@ const char *scene_uid_path(struct jobq_scene_project *project, const char *uid, 
 bool scene_uid_extended(struct jobq_scene_project *project);
 /* Gives back what the project knows of uids. */
 void scene_uid_forget(struct jobq_scene_project *project);
+
+/* ---- kinds of files, by their names ------------------------------------------- */
+
+/* Whether it says what is read in place of the file that it stands beside. */
+bool scene_kind_sidecar(const char *path);
+/* Whether it is text that scene_read() or scene_read_import() reads. */
+bool scene_kind_text(const char *path);
+/* Whether a loader that is asked for the type takes the file. */
+bool scene_kind_fits(enum scene_engine engine, const char *path, const char *type);
+/* Whether Godot knows the file only by what the editor makes of it. */
+bool scene_kind_raw(const char *path);
 
 /* ---- cache ------------------------------------------------------------------- */
 

@@ -103,6 +103,48 @@ static uint32_t escape(const unsigned char **from, const unsigned char *end)
 	return code;
 }
 
+/* How many characters the first bytes promise; as many as bytes when one promises none. */
+static size_t promised(const unsigned char *from, const unsigned char *end)
+{
+	size_t count = 0, more = 0;
+
+	for (const unsigned char *at = from; at < end; at++) {
+		if (more > 0) {
+			more--;
+			continue;
+		}
+		if (*at >= 0x80 && (*at < 0xc2 || *at > 0xfd))
+			return (size_t)(end - from);
+		if (*at >= 0x80)
+			more = *at < 0xe0 ? 1 : *at < 0xf0 ? 2 : *at < 0xf8 ? 3 : *at < 0xfc ? 4 : 5;
+		count++;
+	}
+	return more > 0 ? (size_t)(end - from) : count;
+}
+
+/*
+ * What Godot 3 makes of bytes that are no UTF-8: it takes them for Latin-1, but may
+ * have cut them to the characters that they promise by then, and decoded those before
+ * the fault, each in the place of one byte.
+ */
+static char *put_latin(char *out, const unsigned char *from, const unsigned char *end)
+{
+	size_t count = promised(from, end), done = 0;
+	const unsigned char *bytes = from, *at = from;
+
+	while (count < (size_t)(end - bytes) && from < end) {
+		uint32_t code = get(&from, end);
+		if (code == REPLACEMENT && from - at != 3)
+			break;
+		at = from;
+		out = put(out, code);
+		done++;
+	}
+	for (; done < count; done++)
+		out = put(out, bytes[done]);
+	return out;
+}
+
 char *scene_lexer_text(const struct scene_token *token, struct scene_arena *arena)
 {
 	const unsigned char *from = (const unsigned char *)token->text;
@@ -113,13 +155,16 @@ char *scene_lexer_text(const struct scene_token *token, struct scene_arena *aren
 		high += from[i] >= 0x80;
 	if (high == 0 && !token->escaped)
 		return scene_arena_copy(arena, token->text, token->len);
-	/* Godot 3 takes what is no UTF-8 for Latin-1, as a whole. */
 	bool latin = token->godot3 && high > 0 && !is_utf8(from, end);
 	/* A byte that is replaced takes three. */
 	char *text = scene_arena_get(arena, token->len + 2 * high + 2 * token->len * token->escaped + 1);
 	if (text == NULL)
 		return NULL;
 	char *out = text;
+	if (latin && !token->escaped) {
+		put_latin(out, from, end);
+		return text;
+	}
 	while (from < end) {
 		uint32_t code = latin ? *from++ : get(&from, end);
 		if (code == '\\' && token->escaped && from < end)

@@ -167,6 +167,16 @@ static int shown(struct text text)
 
 #define SHOW(text) shown(text), (text).at /* for %.*s */
 
+static void check_instance(struct scene_reader *reader, struct scene_reading *out,
+			   const struct scene_node *node)
+{
+	struct text name = name_of(reader, node);
+
+	if (node->no_scene)
+		ADD(&out->errors, "line %u: node %.*s is to be an instance of what is no scene",
+		    node->line, SHOW(name));
+}
+
 static void check_child(struct scene_reader *reader, struct scene_reading *out,
 			const struct index *index, size_t number)
 {
@@ -174,6 +184,7 @@ static void check_child(struct scene_reader *reader, struct scene_reading *out,
 	struct text name = name_of(reader, node);
 	uint32_t hash;
 
+	check_instance(reader, out, node);
 	if (!node->has_parent) {
 		ADD(&out->errors, "line %u: node %.*s has no parent, but the scene has a root already",
 		    node->line, SHOW(name));
@@ -214,9 +225,15 @@ static void check_nodes(struct scene_reader *reader, struct scene_reading *out)
 
 	if (root->has_parent)
 		ADD(&out->errors, "line %u: the root node %.*s has a parent", root->line, SHOW(name));
-	if (!root->typed && !root->base)
+	check_instance(reader, out, root);
+	if (!root->typed && !root->instanced)
 		ADD(&out->errors, "line %u: the root node %.*s has neither a type nor a base scene",
 		    root->line, SHOW(name));
+	/* Godot 4 puts another node in its place. */
+	else if (!root->instanced && reader->engine == SCENE_ENGINE_3 &&
+		 !scene_class_exists(out->facts.root_type, reader->engine))
+		ADD(&out->errors, "line %u: the root node %.*s is a %s, which Godot 3 does not have",
+		    root->line, SHOW(name), out->facts.root_type);
 	if (reader->node_count > MANY_NODES)
 		ADD(&out->warnings, "the scene has %zu nodes; more than %d are slow to instance",
 		    reader->node_count, MANY_NODES);

@@ -139,6 +139,18 @@ static bool texts(struct scene_reader *reader)
 	}
 }
 
+/* Whether what is declared to be of this type can be a scene. */
+static bool can_be_scene(const char *type)
+{
+	static const char *const types[] = {"PackedScene", "", "Resource", "RefCounted", "Object"};
+
+	for (size_t i = 0; i < JOBQ_LENGTH(types); i++) {
+		if (strcmp(type, types[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* ExtResource(id) or SubResource(id): the id must have been defined above. */
 static bool reference(struct scene_reader *reader, enum shape shape, struct scene_value *value)
 {
@@ -171,6 +183,8 @@ static bool reference(struct scene_reader *reader, enum shape shape, struct scen
 		reader->exts[*index].used = true;
 	else
 		reader->subs[*index].used = true;
+	value->scene = can_be_scene(shape == EXT ? reader->exts[*index].dependency.type
+						 : reader->subs[*index].type);
 	return scene_expect(reader, ')');
 }
 
@@ -315,7 +329,7 @@ static enum outcome construct(struct scene_reader *reader, const struct scene_co
 		good = reference(reader, c->shape, value);
 		break;
 	case RESOURCE:
-		good = resource(reader);
+		good = value->scene = resource(reader);
 		break;
 	default:
 		return object(reader, depth);
@@ -372,6 +386,7 @@ static enum outcome word(struct scene_reader *reader, size_t *depth, struct scen
 static enum outcome begin(struct scene_reader *reader, size_t *depth, struct scene_value *value)
 {
 	value->kind = SCENE_VALUE_OTHER;
+	value->scene = false;
 	switch (value->token.kind) {
 	case SCENE_TOKEN_STRING:
 	case SCENE_TOKEN_NAME_STRING:
@@ -442,6 +457,7 @@ bool scene_value_read(struct scene_reader *reader, struct scene_value *value)
 	size_t depth = 0;
 
 	scene_lexer_next(&reader->lexer, &value->token);
+	size_t start = scene_place(reader, &value->token);
 	for (;;) {
 		enum outcome got = begin(reader, &depth, value);
 		bool whole = depth == 0;
@@ -453,8 +469,15 @@ bool scene_value_read(struct scene_reader *reader, struct scene_value *value)
 		if (got == FAILED)
 			return false;
 		if (depth == 0) {
-			if (!whole)
+			if (!whole) {
 				value->kind = SCENE_VALUE_OTHER;
+				value->scene = false;
+			}
+			if (value->kind == SCENE_VALUE_OTHER) {
+				value->token.text = reader->lexer.data + start;
+				value->token.len = reader->lexer.pos - start;
+				value->token.escaped = false;
+			}
 			return true;
 		}
 	}

@@ -74,6 +74,11 @@ static void strings_are_decoded(void **state)
 	expect_text("\"\\ud83d\"", true, "\xef\xbf\xbd");
 	expect_text("\"a\xff\xc3\"", false, "a\xef\xbf\xbd\xef\xbf\xbd");
 	expect_text("\"\xed\xa0\x80\"", false, "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
+	/* Godot 3: as Latin-1, but cut to the characters that the first bytes promise. */
+	expect_text("\"a\xff\xc3\"", true, "a\xc3\xbf\xc3\x83");
+	expect_text("\"a\xe9z\"", true, "a\xc3\xa9z");
+	expect_text("\"He\xe7lth\"", true, "He\xc3\xa7l");
+	expect_text("\"\xc3\xa9\xd7zz\"", true, "\xc3\xa9\xc2\xa9\xc3\x97");
 	expect_text("\"\\u0000\"", false, "\xef\xbf\xbd");
 	expect_text("\"two\r\nlines\"", false, "two\r\nlines");
 }

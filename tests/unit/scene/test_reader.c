@@ -91,6 +91,8 @@ static void values(void **state)
 	assert_false(takes("2", "ExtResource(\"1\")"));
 	assert_true(takes("2", "ExtResource( 1 )"));
 	assert_true(takes("2", "-"));
+	assert_true(takes("2", "[-.5, -e5, -e]"));
+	assert_false(takes("3", "-e5"));
 }
 
 static void structure(void **state)
@@ -104,10 +106,16 @@ static void structure(void **state)
 		     "[ext_resource type=\"A\" path=\"b\" id=\"1\"]\n" ROOT,
 		HEAD ROOT "[gd_scene]\n", HEAD ROOT "[connection from=\".\"]\n", HEAD ROOT "[editable]\n",
 		HEAD "[node type=\"A\"]\n", HEAD ROOT "[node name=\"a\" parent=\"\"]\n",
-		HEAD ROOT "[node name=\"a\" parent=5]\n", HEAD "[node name=\"a\" instance_placeholder=\"b\"]\n",
+		HEAD ROOT "[node name=\"a\" parent=5]\n",
+		HEAD ROOT "[node name=\"a\" parent=\":\"]\n",
+		HEAD ROOT "[node name=\"a\" parent=\"b::c\"]\n",
+		HEAD "[node name=\"a\" instance_placeholder=\"b\"]\n",
 		HEAD ROOT "[", HEAD ROOT "[node name=\"a\"", HEAD "[node name.x=\"a\"]\n",
-		"[gd_resource type=\"A\"]\n[resource]\nx = 1\n[resource]\n",
-		"[gd_resource type=\"A\"]\n" ROOT,
+		"[gd_resource type=\"Curve\"]\n[resource]\nx = 1\n[resource]\n",
+		"[gd_resource type=\"Curve\"]\n[resource]\n= 1\n",
+		"[gd_resource type=\"Curve\"]\n" ROOT,
+		"[gd_resource type=\"Node\"]\n[resource]\n",
+		"[gd_resource type=\"A\" format=2]\n[resource]\n",
 	};
 
 	(void)state;
@@ -116,20 +124,37 @@ static void structure(void **state)
 			fail_msg("accepted: %s", bad[i]);
 		assert_true(reading.line > 0 && reading.column > 0);
 	}
-	assert_null(read_text("[gd_resource type=\"A\"]\n[resource]\nx = 1"));
+	assert_null(read_text("[gd_resource type=\"Curve\"]\n[resource]\nx = 1"));
 	assert_null(read_text("; a comment\n[gd_scene format=3]\r\n[node name=\"R\" type=\"N\"]\r\n"));
 	assert_non_null(read_text(HEAD ROOT "x = [1,\n 2,\n !]\n"));
 	assert_int_equal(reading.line, 5);
 	assert_int_equal(reading.column, 2);
 }
 
+static bool mentions(const struct jobq_scene_texts *texts, const char *word)
+{
+	for (size_t i = 0; i < texts->count; i++) {
+		if (strstr(texts->items[i], word) != NULL)
+			return true;
+	}
+	return false;
+}
+
 static void oddities_of_bodies(void **state)
 {
 	static const char nul[] = HEAD ROOT "\0[node name=\"a\" type=\"b\" parent=\".\"]\n";
+	static const char pushed[] = HEAD ROOT "x = [#ff00ff\0, 1\0, true\0]\n";
 
 	(void)state;
 	assert_null(read_bytes(nul, sizeof(nul) - 1));
 	assert_int_equal(reading.facts.node_count, 2);
+	assert_null(read_bytes(pushed, sizeof(pushed) - 1));
+	assert_null(read_text(HEAD "[node name=true type=\"Node\"]\n"));
+	assert_string_equal(reading.facts.root_name, "True");
+	assert_null(read_text("[gd_scene format=2]\n[node name={} type=[\"a\", [1]]]\n"));
+	assert_string_equal(reading.facts.root_name, "{}");
+	assert_string_equal(reading.facts.root_type, "[\"a\", [1]]");
+	assert_true(mentions(&reading.errors, "which Godot 3 does not have"));
 	assert_null(read_text(HEAD ROOT "a[0] = 1\na b = 2\ntail"));
 	assert_int_equal(reading.facts.node_count, 1);
 	/* A property without a name counts its node once more. */
@@ -165,15 +190,6 @@ static void nesting_has_a_limit(void **state)
 	assert_false(nests(1000000, '{', '}'));
 }
 
-static bool mentions(const struct jobq_scene_texts *texts, const char *word)
-{
-	for (size_t i = 0; i < texts->count; i++) {
-		if (strstr(texts->items[i], word) != NULL)
-			return true;
-	}
-	return false;
-}
-
 static void findings(void **state)
 {
 	(void)state;
@@ -199,12 +215,56 @@ static void findings(void **state)
 	assert_int_equal(reading.errors.count, 1);
 	assert_null(read_text(HEAD "[node name=\"R\"]\n"));
 	assert_int_equal(reading.errors.count, 1);
+	/* Without the root's class there is no scene in Godot 3, a placeholder in Godot 4. */
+	assert_null(read_text("[gd_scene format=2]\n[node name=\"R\" type=\"Nothing\"]\n"));
+	assert_true(mentions(&reading.errors, "a Nothing, which Godot 3 does not have"));
+	assert_null(read_text("[gd_scene format=2]\n[node name=\"R\" type=\"Room\"]\n"));
+	assert_int_equal(reading.errors.count, 0);
+	assert_null(read_text(HEAD "[node name=\"R\" type=\"Nothing\"]\n"));
+	assert_int_equal(reading.errors.count, 0);
+}
+
+/* Whether a scene with this as an instance, of the root or of a child, can be made. */
+static bool instances(const char *value)
+{
+	static const char *const nodes[] = {"[node name=\"R\" type=\"N\" instance=%s]\n",
+					    ROOT "[node name=\"C\" parent=\".\" instance=%s]\n"};
+	bool made[2];
+
+	for (size_t i = 0; i < 2; i++) {
+		char text[1024];
+		int len = snprintf(text, sizeof(text),
+				   HEAD "[ext_resource path=\"a\" type=\"PackedScene\" id=\"1\"]\n"
+				   "[ext_resource path=\"a\" type=\"Script\" id=\"2\"]\n"
+				   "[ext_resource path=\"a\" type=\"\" id=\"3\"]\n"
+				   "[sub_resource type=\"Curve\" id=\"1\"]\n");
+		snprintf(text + len, sizeof(text) - (size_t)len, nodes[i], value);
+		assert_null(read_text(text));
+		assert_int_equal(mentions(&reading.errors, "no scene"), reading.errors.count);
+		made[i] = reading.errors.count == 0;
+	}
+	assert_int_equal(made[0], made[1]);
+	return made[0];
+}
+
+static void instances_are_scenes(void **state)
+{
+	(void)state;
+	assert_true(instances("ExtResource(\"1\")"));
+	assert_true(instances("ExtResource(\"3\")"));
+	assert_true(instances("Resource(\"res://a\")"));
+	assert_false(instances("ExtResource(\"2\")"));
+	assert_false(instances("SubResource(\"1\")"));
+	assert_false(instances("[ExtResource(\"1\")]"));
+	assert_false(instances("null"));
+	assert_false(instances("\"a\""));
 }
 
 static void imports(void **state)
 {
 	static const char good[] = "[remap]\n\nimporter=\"texture\"\npath.etc2=\"res://e\"\n"
-				   "path.s3tc=\"res://s\"\n[deps]\npath=\"res://no\"\n";
+				   "path.s3tc=\"res://s\"\n[deps]\npath=\"res://no\"\nx=!\n";
+	static const char late[] = "[deps]\n[remap]\npath=\"res://s\"\n";
 	static const char kept[] = "[remap]\nimporter=\"keep\"\n";
 	static const char bad[] = "[remap]\nimporter=\"texture\"\nvalid=false\n";
 	static const char project[] = "; Engine configuration\nconfig_version=4\n[application]\n";
@@ -217,6 +277,8 @@ static void imports(void **state)
 	assert_null(reading.error);
 	assert_int_equal(reading.facts.dependency_count, 0);
 	assert_int_equal(scene_read_import(&arena, bad, strlen(bad), &reading), 0);
+	assert_non_null(reading.error);
+	assert_int_equal(scene_read_import(&arena, late, strlen(late), &reading), 0);
 	assert_non_null(reading.error);
 	assert_int_equal(scene_read_import(&arena, "[remap", 6, &reading), 0);
 	assert_non_null(reading.error);
@@ -273,6 +335,7 @@ int main(void)
 		cmocka_unit_test(oddities_of_bodies),
 		cmocka_unit_test(nesting_has_a_limit),
 		cmocka_unit_test(findings),
+		cmocka_unit_test(instances_are_scenes),
 		cmocka_unit_test(imports),
 	};
 

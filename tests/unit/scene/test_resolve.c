@@ -56,7 +56,7 @@ static void follows_everything_once(void **state)
 {
 	(void)state;
 	fixture_write("d/script.gd", "extends Node\n");
-	fixture_write("d/r.tres", "[gd_resource type=\"A\" format=2]\n" NEED("script.gd", "Script")
+	fixture_write("d/r.tres", "[gd_resource type=\"Curve\" format=2]\n" NEED("script.gd", "Script")
 				  "[resource]\n");
 	write_scene("d/child.tscn", NEED("script.gd", "Script") NEED("r.tres", "Resource"));
 	write_scene("top.tscn", NEED("res://d/child.tscn", "PackedScene")
@@ -75,7 +75,7 @@ static void names_all_that_is_missing(void **state)
 {
 	(void)state;
 	fixture_write("secret/s.gd", "");
-	fixture_write("broken.tres", "[gd_resource type=\"A\" format=2]\n[resource]\nx = \n");
+	fixture_write("broken.tres", "[gd_resource type=\"Curve\" format=2]\n[resource]\nx = \n");
 	write_scene("m.tscn", NEED("none.gd", "Script") NEED("broken.tres", "A")
 			      NEED("secret/s.gd", "Script") NEED("/etc/passwd", "Script")
 			      NEED("uid://abc", "Script") NEED("m2.tscn", "PackedScene")
@@ -172,6 +172,8 @@ static void knows_classes(void **state)
 	fixture_write("abstract.tscn", SUB4("Material"));
 	fixture_write("strange.tscn", SUB4("NoSuchClass"));
 	fixture_write("case.tscn", SUB4("boxShape3D"));
+	fixture_write("r.tres", "[gd_resource type=\"NoSuchClass\" format=3]\n[resource]\n");
+	fixture_write("needs.tscn", SCENE4("[ext_resource type=\"\" path=\"r.tres\" id=\"1\"]\n"));
 	struct jobq_scene_project *in = open_godot4("config/features=PackedStringArray(\"4.4\")");
 	assert_null(load_in(in, "res://good.tscn", 0));
 	assert_non_null(strstr(load_in(in, "res://node.tscn", 0), "is no resource"));
@@ -179,6 +181,7 @@ static void knows_classes(void **state)
 	assert_non_null(strstr(load_in(in, "res://strange.tscn", 0), "no class NoSuchClass"));
 	assert_non_null(strstr(load.error, "line 2, column 1"));
 	assert_non_null(load_in(in, "res://case.tscn", 0));
+	assert_non_null(strstr(load_in(in, "res://needs.tscn", 0), "no class NoSuchClass"));
 	jobq_scene_project_close(in);
 	/* A newer engine may have it, ... */
 	in = open_godot4("config/features=PackedStringArray(\"4.99\")");
@@ -190,6 +193,7 @@ static void knows_classes(void **state)
 	fixture_write("addons/x/x.gdextension", "[configuration]\n");
 	in = open_godot4("config/features=PackedStringArray(\"4.4\")");
 	assert_null(load_in(in, "res://strange.tscn", 0));
+	assert_null(load_in(in, "res://needs.tscn", 0));
 	jobq_scene_project_close(in);
 }
 
@@ -229,6 +233,66 @@ static void takes_what_stands_in(void **state)
 	write_scene("g.tscn", NEED("gone.tscn", "PackedScene"));
 	assert_null(load_scene("res://g.tscn", NULL, 0));
 	assert_string_equal(load.files[load.file_count - 1].path, "res://.import/gone.scn");
+}
+
+/* Whether a scene loads that asks for the file as this type. */
+static bool taken(struct jobq_scene_project *in, const char *path, const char *type)
+{
+	char text[256];
+
+	fixture_write(path, "[gd_resource type=\"Curve\"]\n[resource]\n");
+	snprintf(text, sizeof(text), "[gd_scene]\n[ext_resource path=\"%s\" type=\"%s\" id=1]\n"
+		 "[node name=\"R\" type=\"Node\"]\n", path, type);
+	fixture_write("asks.tscn", text);
+	return load_in(in, "res://asks.tscn", 0) == NULL;
+}
+
+static void types_choose_the_loader(void **state)
+{
+	(void)state;
+	struct jobq_scene_project *in = open_godot4("");
+	assert_true(taken(in, "s.gd", "Script"));
+	assert_true(taken(in, "s.gd", ""));
+	assert_false(taken(in, "s.gd", "Resource"));
+	assert_true(taken(in, "s.gdshader", "Shader"));
+	assert_false(taken(in, "s.gdshader", "PackedScene"));
+	assert_true(taken(in, "s.res", "PackedScene"));
+	assert_false(taken(in, "s.material", "PackedScene"));
+	assert_true(taken(in, "s.tres", "Nonsense"));
+	assert_false(taken(in, "s.tres", "PackedScene"));
+	assert_true(taken(in, "s.tscn", "Resource"));
+	assert_false(taken(in, "s.tscn", "Texture"));
+	/* What the editor has to import first is loaded as nothing. */
+	assert_false(taken(in, "s.glb", "PackedScene"));
+	assert_non_null(strstr(load.error, "it has to be imported"));
+	fixture_write("s.glb.import", "[remap]\npath=\"res://s.res\"\n");
+	assert_true(taken(in, "s.glb", "PackedScene"));
+	assert_true(taken(in, "s.strange", ""));
+	/* Of what is loaded already the type does not matter. */
+	fixture_write("twice.tscn", SCENE4(NEED4("uid://none", "res://s.gd")
+		      "[ext_resource type=\"Texture\" path=\"res://s.gd\" id=\"2\"]\n"));
+	assert_null(load_in(in, "res://twice.tscn", 0));
+	jobq_scene_project_close(in);
+}
+
+static void finds_resources_within_files(void **state)
+{
+	(void)state;
+	fixture_write("has.tscn", "[gd_scene format=2]\n[sub_resource type=\"Curve\" id=3]\n"
+				  "[node name=\"R\" type=\"Node\"]\n");
+	write_scene("after.tscn", NEED("has.tscn", "PackedScene") NEED("has.tscn::3", "Curve"));
+	write_scene("before.tscn", NEED("has.tscn::3", "Curve") NEED("has.tscn", "PackedScene"));
+	write_scene("own.tscn", NEED("own.tscn::3", "Curve"));
+	assert_null(load_scene("res://after.tscn", NULL, 0));
+	assert_int_equal(load.file_count, 2);
+	assert_non_null(load_scene("res://before.tscn", NULL, 0));
+	assert_int_equal(load.missing_count, 1);
+	assert_string_equal(load.missing[0].path, "res://has.tscn::3");
+	assert_non_null(load_scene("res://own.tscn", NULL, 0));
+	fixture_write("m.dae.import", "[remap]\npath=\"res://.import/m.scn\"\n");
+	fixture_write(".import/m.scn", "x");
+	write_scene("model.tscn", NEED("m.dae", "PackedScene") NEED("m.dae::3", "Material"));
+	assert_null(load_scene("res://model.tscn", NULL, 0));
 }
 
 static void second_load_parses_nothing(void **state)
@@ -345,6 +409,8 @@ int main(void)
 		cmocka_unit_test(believes_the_uid_cache),
 		cmocka_unit_test(knows_classes),
 		cmocka_unit_test(takes_what_stands_in),
+		cmocka_unit_test(types_choose_the_loader),
+		cmocka_unit_test(finds_resources_within_files),
 		cmocka_unit_test(second_load_parses_nothing),
 		cmocka_unit_test(follows_a_scene_that_moved),
 		cmocka_unit_test(fresh_files_are_not_kept),
