@@ -10,7 +10,7 @@ libjobq_a_SOURCES = \
 	include/jobq/scene.h include/jobq/slot.h include/jobq/store.h \
 	%D%/base/buf.c %D%/base/clock.c %D%/base/futex.c %D%/base/journal.h \
 	%D%/base/journal.c %D%/base/log.c %D%/base/net.c \
-	%D%/base/notify.c %D%/base/passed.c %D%/base/text.c \
+	%D%/base/notify.c %D%/base/passed.c %D%/base/streams.c %D%/base/text.c \
 	%D%/conf/conf.h %D%/conf/conf.c %D%/conf/value.c \
 	%D%/ctl/tokens.h %D%/ctl/tokens.c %D%/ctl/tokens_file.c \
 	%D%/job/body.h %D%/job/body.c %D%/job/event.c %D%/job/job.c %D%/job/json.c \

@@ -15,6 +15,15 @@
 #define JOBQ_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define JOBQ_LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
+/* ---- streams --------------------------------------------------------------- */
+
+/*
+ * Opens those of the three standard streams that are closed (`2>&-`) as ones that fail.
+ * Else the first file or connection to be opened would get their number, and what is
+ * printed or logged: the store could. The first thing that a program does.
+ */
+void jobq_streams_keep(void);
+
 /* ---- log: one line an event, to standard error ---------------------------- */
 
 enum jobq_log_level { JOBQ_LOG_ERROR, JOBQ_LOG_WARNING, JOBQ_LOG_INFO, JOBQ_LOG_DEBUG };

@@ -52,6 +52,7 @@ int main(int argc, char **argv)
 	struct jobq_conf_args args;
 	struct jobq_conf conf;
 
+	jobq_streams_keep();
 	jobq_conf_args(&args, argc, argv, "jobq-api",
 		       "The FastCGI application of jobq: serves the HTTP API behind nginx.");
 	int status = jobq_conf_start(&conf, &args);

@@ -4,12 +4,9 @@
 #include "config.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "ctl/ctl.h"
 
@@ -152,21 +149,9 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
-/*
- * A stream that was closed before we began (`>&-`) stays one that fails. Else the first
- * file or connection that is opened would get its number, and what is printed.
- */
-static void keep_streams(void)
-{
-	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
-		if (fcntl(fd, F_GETFD) < 0 &&
-		    open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
-			abort();
-}
-
 int main(int argc, char **argv)
 {
-	keep_streams();
+	jobq_streams_keep();
 	int at = ctl_options_front(argc, argv, list_commands);
 	if (at == 0)
 		return ctl_usage("name a command", "");

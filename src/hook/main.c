@@ -19,6 +19,7 @@ int main(int argc, char **argv)
 	struct jobq_conf_args args;
 	struct jobq_conf conf;
 
+	jobq_streams_keep();
 	jobq_conf_args(&args, argc, argv, "jobq-hook",
 		       "The sender of jobq: delivers events to webhooks.");
 	int status = jobq_conf_start(&conf, &args);

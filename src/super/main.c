@@ -48,6 +48,7 @@ int main(int argc, char **argv)
 	struct jobq_conf_args args;
 	struct jobq_conf conf;
 
+	jobq_streams_keep();
 	jobq_conf_args(&args, argc, argv, "jobqd",
 		       "The supervisor of jobq: owns the job table and runs the jobs.");
 	int status = jobq_conf_start(&conf, &args);

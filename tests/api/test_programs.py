@@ -664,6 +664,30 @@ def test_all_of_jobqd_writes_to_the_journal(journal, project, configured, tmp_pa
     assert sorted(last) == ["stopped", "store_closed", *["worker_leaving"] * 3], last
 
 
+@pytest.mark.parametrize("name", DAEMONS)
+def test_closed_streams_are_nobody_elses(name, project, configured, tmp_path):
+    """The log would be written over whatever had got the number of standard error."""
+    config = configured(f"project = {project}\nwhitelist = res://\nstore = {tmp_path}/store.db\n"
+                        f"table_name = /jobq-streams-{os.getpid()}\ntable_max = 16M\n"
+                        f"api_socket = {tmp_path}/api\nwait_socket = {tmp_path}/wait\n"
+                        f"notice_socket = {tmp_path}/notice\n")
+    daemon = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh",
+                               Path(os.environ["JOBQ_BUILD"]) / name, "-c", config])
+
+    def streams():
+        try:
+            return [os.readlink(f"/proc/{daemon.pid}/fd/{fd}") for fd in range(3)]
+        except OSError:
+            return None
+    try:
+        wait_until(lambda: streams() == ["/dev/null"] * 3, 30, "streams that are nobody else's")
+    finally:
+        daemon.terminate()
+        status = daemon.wait(60)
+        program("jobqctl", "-c", config, "remove-table")
+    assert status in (0, -signal.SIGTERM)  # it may have come before the signal was waited for
+
+
 def test_errors_that_end_jobqd_go_by_its_standard_error(journal, project, configured, tmp_path):
     listener, words = journal
     with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as store:
