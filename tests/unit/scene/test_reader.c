@@ -127,6 +127,8 @@ static void structure(void **state)
 		assert_true(reading.line > 0 && reading.column > 0);
 	}
 	assert_null(read_text("[gd_resource type=\"Curve\"]\n[resource]\nx = 1"));
+	assert_null(read_text("[gd_resource type=\"Mesh\" format=2]\n[resource]\n"));
+	assert_non_null(read_text("[gd_resource type=\"Mesh\" format=3]\n[resource]\n"));
 	assert_null(read_text("; a comment\n[gd_scene format=3]\r\n[node name=\"R\" type=\"N\"]\r\n"));
 	assert_non_null(read_text(HEAD ROOT "x = [1,\n 2,\n !]\n"));
 	assert_int_equal(reading.line, 5);
