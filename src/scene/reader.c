@@ -262,6 +262,7 @@ static bool collect(struct scene_reader *reader)
 	*node = (struct scene_node){
 		.line = scene_line(reader, reader->tag.at),
 		.has_parent = has(reader, SCENE_FIELD_PARENT),
+		.has_owner = has(reader, SCENE_FIELD_OWNER),
 		.typed = fields[SCENE_FIELD_TYPE].token.len > 0,
 		.instanced = has(reader, SCENE_FIELD_INSTANCE) ||
 			     has(reader, SCENE_FIELD_PLACEHOLDER),

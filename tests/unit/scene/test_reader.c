@@ -219,6 +219,9 @@ static void findings(void **state)
 	assert_int_equal(reading.errors.count, 1);
 	assert_null(read_text(HEAD "[node name=\"R\"]\n"));
 	assert_int_equal(reading.errors.count, 1);
+	assert_null(read_text(HEAD "[node name=\"R\" type=\"N\" owner=\".\"]\n"
+			      "[node name=\"C\" type=\"N\" parent=\".\" owner=\".\"]\n"));
+	assert_int_equal(reading.errors.count, 1);
 	/* Without the root's class there is no scene in Godot 3, a placeholder in Godot 4. */
 	assert_null(read_text("[gd_scene format=2]\n[node name=\"R\" type=\"Nothing\"]\n"));
 	assert_true(mentions(&reading.errors, "a Nothing, which Godot 3 does not have"));
