@@ -247,7 +247,7 @@ static inline bool scene_is_mark(const struct scene_token *token, char mark)
 }
 /* Where a token is in the input. */
 size_t scene_place(const struct scene_reader *reader, const struct scene_token *token);
-/* A value as a whole number: of text the digits in it, of other things 0. */
+/* A value as a whole number: of text the digits in it, of true 1, of other things 0. */
 int64_t scene_value_number(const struct scene_value *value);
 /* Reads one value. False: reader->error is set. */
 bool scene_value_read(struct scene_reader *reader, struct scene_value *value);

@@ -144,6 +144,8 @@ int64_t scene_value_number(const struct scene_value *value)
 	int64_t number = 0;
 	bool below = false;
 
+	if (value->kind == SCENE_VALUE_BOOL)
+		return value->token.text[0] == 't';
 	if (value->kind != SCENE_VALUE_NUMBER && value->kind != SCENE_VALUE_STRING)
 		return 0;
 	for (size_t i = 0; i < value->token.len; i++) {

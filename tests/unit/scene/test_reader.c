@@ -92,6 +92,8 @@ static void values(void **state)
 	assert_true(takes("2", "ExtResource( 1 )"));
 	assert_true(takes("2", "[ExtResource(1.7), ExtResource(01)]"));
 	assert_false(takes("2", "ExtResource(2.1)"));
+	assert_null(read_text("[gd_scene format=true]\n" ROOT));
+	assert_int_equal(reading.facts.format, 1);
 	assert_true(takes("2", "-"));
 	assert_true(takes("2", "[-.5, -e5, -e]"));
 	assert_false(takes("3", "-e5"));
