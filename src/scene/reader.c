@@ -32,25 +32,9 @@ static const char *text_of(struct scene_reader *reader, enum scene_field field)
 	}
 }
 
-/* A field as a whole number: of text the digits in it, of other things 0. */
 static int64_t number_of(const struct scene_reader *reader, enum scene_field field)
 {
-	const struct scene_value *value = &reader->tag.fields[field];
-	int64_t number = 0;
-	bool below = false;
-
-	if (value->kind != SCENE_VALUE_NUMBER && value->kind != SCENE_VALUE_STRING)
-		return 0;
-	for (size_t i = 0; i < value->token.len; i++) {
-		char c = value->token.text[i];
-		if (c == '.' || c == 'e')
-			break;
-		if (c == '-')
-			below = true;
-		else if (c >= '0' && c <= '9' && number < INT64_MAX / 16)
-			number = number * 10 + (c - '0');
-	}
-	return below ? -number : number;
+	return scene_value_number(&reader->tag.fields[field]);
 }
 
 /* An id: of Godot 3 a whole number, however it is written. */
@@ -278,6 +262,7 @@ static bool collect(struct scene_reader *reader)
 	*node = (struct scene_node){
 		.line = scene_line(reader, reader->tag.at),
 		.has_parent = has(reader, SCENE_FIELD_PARENT),
+		.has_owner = has(reader, SCENE_FIELD_OWNER),
 		.typed = fields[SCENE_FIELD_TYPE].token.len > 0,
 		.instanced = has(reader, SCENE_FIELD_INSTANCE) ||
 			     has(reader, SCENE_FIELD_PLACEHOLDER),

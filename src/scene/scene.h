@@ -126,9 +126,9 @@ enum scene_engine { SCENE_ENGINE_BY_FORMAT, SCENE_ENGINE_3, SCENE_ENGINE_4 };
 
 enum scene_field {
 	SCENE_FIELD_FORMAT, SCENE_FIELD_FROM, SCENE_FIELD_ID, SCENE_FIELD_INSTANCE,
-	SCENE_FIELD_LOAD_STEPS, SCENE_FIELD_METHOD, SCENE_FIELD_NAME, SCENE_FIELD_PARENT,
-	SCENE_FIELD_PATH, SCENE_FIELD_PLACEHOLDER, SCENE_FIELD_SIGNAL, SCENE_FIELD_TO,
-	SCENE_FIELD_TYPE, SCENE_FIELD_UID, SCENE_FIELDS
+	SCENE_FIELD_LOAD_STEPS, SCENE_FIELD_METHOD, SCENE_FIELD_NAME, SCENE_FIELD_OWNER,
+	SCENE_FIELD_PARENT, SCENE_FIELD_PATH, SCENE_FIELD_PLACEHOLDER, SCENE_FIELD_SIGNAL,
+	SCENE_FIELD_TO, SCENE_FIELD_TYPE, SCENE_FIELD_UID, SCENE_FIELDS
 };
 
 struct scene_tag {
@@ -161,6 +161,7 @@ struct scene_node {
 	uint32_t line;
 	bool name_copied : 1, parent_copied : 1;
 	bool has_parent : 1;
+	bool has_owner : 1;
 	bool typed : 1;     /* its type is not empty */
 	bool instanced : 1; /* instance= or instance_placeholder= */
 	bool base : 1;	    /* instance= is something that can be a scene */
@@ -246,6 +247,8 @@ static inline bool scene_is_mark(const struct scene_token *token, char mark)
 }
 /* Where a token is in the input. */
 size_t scene_place(const struct scene_reader *reader, const struct scene_token *token);
+/* A value as a whole number: of text the digits in it, of true 1, of other things 0. */
+int64_t scene_value_number(const struct scene_value *value);
 /* Reads one value. False: reader->error is set. */
 bool scene_value_read(struct scene_reader *reader, struct scene_value *value);
 

@@ -17,6 +17,7 @@ static const struct {
 	[SCENE_FIELD_LOAD_STEPS] = NAME("load_steps"),
 	[SCENE_FIELD_METHOD] = NAME("method"),
 	[SCENE_FIELD_NAME] = NAME("name"),
+	[SCENE_FIELD_OWNER] = NAME("owner"),
 	[SCENE_FIELD_PARENT] = NAME("parent"),
 	[SCENE_FIELD_PATH] = NAME("path"),
 	[SCENE_FIELD_PLACEHOLDER] = NAME("instance_placeholder"),

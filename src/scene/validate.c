@@ -225,6 +225,8 @@ static void check_nodes(struct scene_reader *reader, struct scene_reading *out)
 
 	if (root->has_parent)
 		ADD(&out->errors, "line %u: the root node %.*s has a parent", root->line, SHOW(name));
+	if (root->has_owner) /* which is looked for before there is a node to begin at */
+		ADD(&out->errors, "line %u: the root node %.*s has an owner", root->line, SHOW(name));
 	check_instance(reader, out, root);
 	if (!root->typed && !root->instanced)
 		ADD(&out->errors, "line %u: the root node %.*s has neither a type nor a base scene",

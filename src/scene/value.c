@@ -139,6 +139,37 @@ static bool texts(struct scene_reader *reader)
 	}
 }
 
+int64_t scene_value_number(const struct scene_value *value)
+{
+	int64_t number = 0;
+	bool below = false;
+
+	if (value->kind == SCENE_VALUE_BOOL)
+		return value->token.text[0] == 't';
+	if (value->kind != SCENE_VALUE_NUMBER && value->kind != SCENE_VALUE_STRING)
+		return 0;
+	for (size_t i = 0; i < value->token.len; i++) {
+		char c = value->token.text[i];
+		if (c == '.' || c == 'e')
+			break;
+		if (c == '-')
+			below = true;
+		else if (c >= '0' && c <= '9' && number < INT64_MAX / 16)
+			number = number * 10 + (c - '0');
+	}
+	return below ? -number : number;
+}
+
+/* An id that is not known as it is written, as it may have been meant. */
+static const char *id_meant(struct scene_reader *reader, const struct scene_token *token)
+{
+	struct scene_value value = {.kind = SCENE_VALUE_NUMBER, .token = *token};
+
+	if (!reader->lexer.godot3) /* it may have escapes */
+		return scene_lexer_text(token, reader->arena);
+	return scene_arena_print(reader->arena, "%lld", (long long)scene_value_number(&value));
+}
+
 /* Whether what is declared to be of this type can be a scene. */
 static bool can_be_scene(const char *type)
 {
@@ -165,11 +196,10 @@ static bool reference(struct scene_reader *reader, enum shape shape, struct scen
 	value->token = token;
 	struct scene_key key = {.name = token.text, .name_len = token.len};
 	const uint32_t *index = scene_map_find(ids, &key);
-	const char *id = index == NULL ? scene_lexer_text(&token, reader->arena) : "";
+	const char *id = index == NULL ? id_meant(reader, &token) : "";
 	if (id == NULL)
 		return false;
 	if (index == NULL) {
-		/* As written it is unknown; it may have escapes. */
 		key = (struct scene_key){.name = id, .name_len = strlen(id)};
 		index = scene_map_find(ids, &key);
 	}

@@ -90,6 +90,10 @@ static void values(void **state)
 	assert_false(takes("2", "Vector2(inf, 0)"));
 	assert_false(takes("2", "ExtResource(\"1\")"));
 	assert_true(takes("2", "ExtResource( 1 )"));
+	assert_true(takes("2", "[ExtResource(1.7), ExtResource(01)]"));
+	assert_false(takes("2", "ExtResource(2.1)"));
+	assert_null(read_text("[gd_scene format=true]\n" ROOT));
+	assert_int_equal(reading.facts.format, 1);
 	assert_true(takes("2", "-"));
 	assert_true(takes("2", "[-.5, -e5, -e]"));
 	assert_false(takes("3", "-e5"));
@@ -125,6 +129,8 @@ static void structure(void **state)
 		assert_true(reading.line > 0 && reading.column > 0);
 	}
 	assert_null(read_text("[gd_resource type=\"Curve\"]\n[resource]\nx = 1"));
+	assert_null(read_text("[gd_resource type=\"Mesh\" format=2]\n[resource]\n"));
+	assert_non_null(read_text("[gd_resource type=\"Mesh\" format=3]\n[resource]\n"));
 	assert_null(read_text("; a comment\n[gd_scene format=3]\r\n[node name=\"R\" type=\"N\"]\r\n"));
 	assert_non_null(read_text(HEAD ROOT "x = [1,\n 2,\n !]\n"));
 	assert_int_equal(reading.line, 5);
@@ -214,6 +220,9 @@ static void findings(void **state)
 	assert_null(read_text(HEAD "[node name=\"R\" type=\"N\" parent=\".\"]\n"));
 	assert_int_equal(reading.errors.count, 1);
 	assert_null(read_text(HEAD "[node name=\"R\"]\n"));
+	assert_int_equal(reading.errors.count, 1);
+	assert_null(read_text(HEAD "[node name=\"R\" type=\"N\" owner=\".\"]\n"
+			      "[node name=\"C\" type=\"N\" parent=\".\" owner=\".\"]\n"));
 	assert_int_equal(reading.errors.count, 1);
 	/* Without the root's class there is no scene in Godot 3, a placeholder in Godot 4. */
 	assert_null(read_text("[gd_scene format=2]\n[node name=\"R\" type=\"Nothing\"]\n"));
