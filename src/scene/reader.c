@@ -174,6 +174,7 @@ static bool external(struct scene_reader *reader)
 		return false;
 	reader->exts = exts;
 	struct scene_ext *ext = &exts[reader->ext_count];
+	*ext = (struct scene_ext){0};
 	ext->id = id_of(reader);
 	ext->dependency.path = text_of(reader, SCENE_FIELD_PATH);
 	ext->dependency.type = text_of(reader, SCENE_FIELD_TYPE);
@@ -199,6 +200,7 @@ static bool internal(struct scene_reader *reader)
 		return false;
 	reader->subs = subs;
 	struct scene_sub *sub = &subs[reader->sub_count];
+	*sub = (struct scene_sub){0};
 	sub->id = id_of(reader);
 	sub->type = text_of(reader, SCENE_FIELD_TYPE);
 	sub->line = scene_line(reader, reader->tag.at);

@@ -14,23 +14,28 @@
 /* ---- arena: memory that is given back all at once --------------------------- */
 
 struct scene_arena {
-	struct scene_chunk *chunks;
-	bool failed; /* an allocation did not succeed; sticky */
+	struct scene_chunk *chunks; /* of small pieces, the one in use first */
+	struct scene_large *large;  /* pieces of more than 2 KiB, each by itself */
+	bool failed;		    /* an allocation did not succeed; sticky */
 };
 
 /* Zeroed memory, 8-byte aligned; NULL and `failed` when there is none. */
 void *scene_arena_get(struct scene_arena *arena, size_t bytes);
+/* Gives a piece of this size back at once, if it is large; a small one stays. */
+void scene_arena_drop(void *memory, size_t bytes);
 /* A copy with a NUL behind it. */
 char *scene_arena_copy(struct scene_arena *arena, const char *text, size_t len);
 char *scene_arena_print(struct scene_arena *arena, const char *fmt, ...) JOBQ_PRINTF(2, 3);
 /*
- * Room for one more element behind `count` ones: the array itself, or a copy
- * twice the size each time that count is a power of two from 8 on. NULL
- * when out of memory.
+ * Room for one more element behind `count` ones: the array itself, or one of
+ * twice the size each time that count is a power of two from 8 on, with what is
+ * new not zeroed. A large array is moved as realloc() does. NULL when out of memory.
  */
 void *scene_arena_grow(struct scene_arena *arena, void *array, size_t count, size_t element);
 void scene_arena_add_text(struct scene_arena *arena, struct jobq_scene_texts *texts,
 			  const char *text);
+/* Gives everything back, but keeps a chunk for what comes next. */
+void scene_arena_clear(struct scene_arena *arena);
 void scene_arena_free(struct scene_arena *arena);
 /* Asks for huge pages for a large piece of memory, whatever it came from. */
 void scene_arena_huge(void *memory, size_t bytes);

@@ -263,6 +263,34 @@ static void numbers_have_limits(void **state)
 					     JOBQ_SCENE_STRING_MAX / 16, "x\"\n"), "64 MiB"));
 }
 
+static void arenas_grow(void **state)
+{
+	enum { COUNT = 5000 };
+	struct scene_arena own = {0};
+	uint64_t *numbers[3] = {NULL, NULL, NULL};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT; i++) {
+		for (size_t j = 0; j < 3; j++) {
+			numbers[j] = scene_arena_grow(&own, numbers[j], i, sizeof(numbers[j][0]));
+			assert_non_null(numbers[j]);
+			numbers[j][i] = i * 3 + j;
+		}
+	}
+	scene_arena_drop(numbers[1], 8192 * sizeof(numbers[1][0]));
+	for (size_t i = 0; i < COUNT; i++) {
+		assert_int_equal(numbers[0][i], i * 3);
+		assert_int_equal(numbers[2][i], i * 3 + 2);
+	}
+	memset(scene_arena_get(&own, 100), 1, 100);
+	scene_arena_clear(&own);
+	const unsigned char *again = scene_arena_get(&own, 200);
+	for (size_t i = 0; i < 200; i++)
+		assert_int_equal(again[i], 0);
+	assert_false(own.failed);
+	scene_arena_free(&own);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +302,7 @@ int main(void)
 		cmocka_unit_test(nesting_has_a_limit),
 		cmocka_unit_test(findings),
 		cmocka_unit_test(imports),
+		cmocka_unit_test(arenas_grow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, forget);
