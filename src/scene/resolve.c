@@ -30,9 +30,8 @@ struct loader {
 	struct jobq_scene_load *load;
 	struct item *items;
 	size_t count;
-	struct scene_map paths;
-	struct scene_map stood_in; /* paths to numbers of stand_ins */
-	struct jobq_scene_texts stand_ins;
+	struct scene_map paths; /* to numbers of items */
+	struct scene_stand_ins stand_ins;
 	bool uids_fresh; /* this load has looked whether they still are */
 };
 
@@ -73,6 +72,21 @@ static bool fits(const struct jobq_scene_project *project, const char *path, con
 	if (ends(path, ".gd"))
 		return strcmp(type, "Script") == 0 || strcmp(type, "GDScript") == 0;
 	return strcmp(type, "PackedScene") == 0;
+}
+
+static const char *own(struct loader *loader, const char *path)
+{
+	return scene_arena_copy(loader->arena, path, strlen(path));
+}
+
+/*
+ * Of a scene that has moved this is the new path, but it stays where the old
+ * one was put into the map: neither finds it, as the .remap between them is
+ * an item of its own.
+ */
+static struct scene_key key_of_item(const void *loader, uint32_t number)
+{
+	return scene_key_of(((const struct loader *)loader)->items[number].path);
 }
 
 static void miss(struct loader *loader, const char *path, const char *needed_by, const char *why)
@@ -219,83 +233,38 @@ static int visit(struct loader *loader, struct item *item, const char *needed_by
 	return 0;
 }
 
-/*
- * The file that is read in place of `path`: its .remap, its .import, or itself.
- * NULL and *error when a sidecar is there that may not be read.
- */
-static const char *find_stand_in(struct loader *loader, const char *path, int *error)
-{
-	static const char *const suffixes[] = {".remap", ".import"};
-	struct jobq_scene_stamp stamp;
-
-	for (size_t i = 0; i < JOBQ_LENGTH(suffixes); i++) {
-		const char *sidecar = scene_arena_print(loader->arena, "%s%s", path, suffixes[i]);
-		if (sidecar == NULL)
-			return NULL;
-		int fd = scene_project_file(loader->project, sidecar, &stamp);
-		if (fd >= 0) {
-			close(fd);
-			return sidecar;
-		}
-		/* A path too long for a sidecar, or below a missing directory, has none. */
-		if (fd != -ENOENT && fd != -ENOTDIR && fd != -EINVAL && fd != -ENAMETOOLONG) {
-			*error = fd;
-			return NULL;
-		}
-	}
-	return path;
-}
-
-/* The same; what has been looked for once is known, as the same files are needed often. */
-static const char *stand_in(struct loader *loader, const char *path, int *error)
-{
-	struct scene_key key = {.name = path, .name_len = strlen(path)};
-	uint32_t *index = scene_map_add(&loader->stood_in, loader->arena, &key,
-					(uint32_t)loader->stand_ins.count);
-
-	if (index == NULL)
-		return NULL;
-	if (*index < loader->stand_ins.count) {
-		const char *known = loader->stand_ins.items[*index];
-		return strcmp(known, path) == 0 ? path : known;
-	}
-	const char *found = find_stand_in(loader, path, error);
-	/* One that cannot be had is looked for again; its place is kept all the same. */
-	scene_arena_add_text(loader->arena, &loader->stand_ins, found != NULL ? found : path);
-	if (found == NULL)
-		*index = UINT32_MAX;
-	return found;
-}
-
 static bool exists(struct loader *loader, const char *path)
 {
 	struct jobq_scene_stamp stamp;
 	int error = 0;
-	const char *file = stand_in(loader, path, &error);
+	const struct scene_stand_in *known =
+		scene_stand_in_find(&loader->stand_ins, loader->arena, path, &error);
 
-	return file != NULL && (file != path || jobq_scene_stat(loader->project, path, &stamp) == 0);
+	return known != NULL && (known->file != known->path ||
+				 jobq_scene_stat(loader->project, path, &stamp) == 0);
 }
 
-/* The path that the dependency's uid stands for, as a copy, if there is such a file. */
-static char *of_uid(struct loader *loader, const struct jobq_scene_dependency *d, bool thorough)
+/* The path that the dependency's uid stands for, if there is such a file; borrowed. */
+static const char *of_uid(struct loader *loader, const struct jobq_scene_dependency *d,
+			  bool thorough)
 {
 	const char *path = scene_uid_path(loader->project, d->uid, !loader->uids_fresh, thorough);
-	char *copy = path != NULL ? scene_arena_copy(loader->arena, path, strlen(path)) : NULL;
 
 	loader->uids_fresh = true;
-	if (copy == NULL || strcmp(copy, d->path) == 0) /* mostly they agree */
-		return copy;
-	return exists(loader, copy) ? copy : NULL;
+	if (path == NULL || strcmp(path, d->path) == 0) /* mostly they agree */
+		return path;
+	return exists(loader, path) ? path : NULL;
 }
 
 /*
- * Where a dependency is. A uid that is known counts before the path; one that
- * is not is looked for only when there is nothing at the path.
+ * Where a dependency is; borrowed until the next one. A uid that is known counts
+ * before the path; one that is not is looked for only when there is nothing at
+ * the path.
  */
-static char *place_of(struct loader *loader, const struct item *item,
-		      const struct jobq_scene_dependency *d, const char **why)
+static const char *place_of(struct loader *loader, const struct item *item,
+			    const struct jobq_scene_dependency *d, const char **why)
 {
-	char *path = d->uid != NULL ? of_uid(loader, d, false) : NULL;
+	const char *path = d->uid != NULL ? of_uid(loader, d, false) : NULL;
 
 	if (path != NULL)
 		return path;
@@ -304,7 +273,7 @@ static char *place_of(struct loader *loader, const struct item *item,
 	path = dir == NULL ? NULL : scene_project_path(loader->arena, dir, d->path, why);
 	if (d->uid == NULL || (path != NULL && exists(loader, path)))
 		return path;
-	char *found = of_uid(loader, d, true);
+	const char *found = of_uid(loader, d, true);
 	return found != NULL ? found : path;
 }
 
@@ -319,30 +288,33 @@ static const char *dependency(struct loader *loader, struct item *item)
 		return scene_arena_copy(loader->arena, item->path,
 					(size_t)(strrchr(item->path, '.') - item->path));
 	const struct jobq_scene_dependency *d = &item->facts->dependencies[index];
-	char *path = place_of(loader, item, d, &why);
+	const char *path = place_of(loader, item, d, &why);
 	if (path == NULL) {
 		if (!loader->arena->failed)
 			miss(loader, d->path, item->path, why);
 		return NULL;
 	}
 	if (item->facts->kind == JOBQ_SCENE_IMPORT)
-		return path;
+		return own(loader, path);
 	if (loader->project->blacklist != NULL &&
 	    jobq_paths_match_any(loader->project->blacklist, path)) {
-		miss(loader, path, item->path, jobq_scene_reason(-EPERM));
+		miss(loader, own(loader, path), item->path, jobq_scene_reason(-EPERM));
 		return NULL;
 	}
 	int error = 0;
-	const char *file = stand_in(loader, path, &error);
-	if (file == NULL) {
-		miss(loader, path, item->path, jobq_scene_reason(error));
-	} else if (file == path && !fits(loader->project, path, d->type) &&
-		   jobq_scene_stat(loader->project, path, &stamp) == 0) {
-		miss(loader, path, item->path,
+	const struct scene_stand_in *known =
+		scene_stand_in_find(&loader->stand_ins, loader->arena, path, &error);
+	if (known == NULL) {
+		miss(loader, own(loader, path), item->path, jobq_scene_reason(error));
+		return NULL;
+	}
+	if (known->file == known->path && !fits(loader->project, path, d->type) &&
+	    jobq_scene_stat(loader->project, path, &stamp) == 0) {
+		miss(loader, known->path, item->path,
 		     scene_arena_print(loader->arena, "it cannot be loaded as a %s", d->type));
 		return NULL;
 	}
-	return file;
+	return known->file;
 }
 
 /* An item that is met again while it is open: names the way round, from the innermost. */
@@ -367,8 +339,9 @@ static void cycle(struct loader *loader, uint32_t from, uint32_t again)
 /* The item of a path. *fresh says whether it is new. NO_ITEM: out of memory. */
 static uint32_t item_of(struct loader *loader, const char *path, bool *fresh)
 {
-	struct scene_key key = {.name = path, .name_len = strlen(path)};
-	uint32_t *index = scene_map_add(&loader->paths, loader->arena, &key, (uint32_t)loader->count);
+	struct scene_key key = scene_key_of(path);
+	const uint32_t *index =
+		scene_map_add(&loader->paths, loader->arena, &key, (uint32_t)loader->count);
 
 	if (index == NULL)
 		return NO_ITEM;
@@ -404,7 +377,7 @@ static int follow(struct loader *loader)
 
 	loader->items[0].below = NO_ITEM;
 	loader->items[0].open = true;
-	while (top != NO_ITEM && !loader->arena->failed && loader->load->error == NULL) {
+	while (top != NO_ITEM && loader->load->error == NULL) {
 		struct item *item = &loader->items[top];
 		if (!has_next(item)) {
 			item->open = false;
@@ -414,6 +387,8 @@ static int follow(struct loader *loader)
 		bool fresh = false;
 		const char *path = dependency(loader, item);
 		uint32_t index = path == NULL ? NO_ITEM : item_of(loader, path, &fresh);
+		if (loader->arena->failed)
+			return -ENOMEM;
 		if (index == NO_ITEM)
 			continue;
 		if (fresh) {
@@ -427,7 +402,7 @@ static int follow(struct loader *loader)
 			cycle(loader, top, index);
 		}
 	}
-	return loader->arena->failed ? -ENOMEM : 0;
+	return 0;
 }
 
 /*
@@ -514,7 +489,9 @@ static int start(struct loader *loader, const char *path)
 	load->memory = loader->arena = arena;
 	if (arena == NULL)
 		return -ENOMEM;
-	path = scene_arena_copy(arena, path, strlen(path));
+	loader->paths = (struct scene_map){.key_of = key_of_item, .owner = loader};
+	scene_stand_in_start(&loader->stand_ins, loader->project, arena);
+	path = own(loader, path);
 	if (path == NULL || item_of(loader, path, &fresh) == NO_ITEM)
 		return -ENOMEM;
 	int error = visit(loader, &loader->items[0], path);

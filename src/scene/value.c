@@ -151,14 +151,14 @@ static bool reference(struct scene_reader *reader, enum shape shape, struct scen
 		return scene_unfit(reader, &token, "the id of a resource");
 	value->kind = shape == EXT ? SCENE_VALUE_EXT : SCENE_VALUE_SUB;
 	value->token = token;
-	struct scene_key key = {.name = token.text, .name_len = token.len};
+	struct scene_key key = {.name = {token.text, token.len}};
 	const uint32_t *index = scene_map_find(ids, &key);
-	const char *id = index == NULL ? scene_lexer_text(&token, reader->arena) : "";
+	const char *id = index == NULL ? scene_lexer_text(&token, &reader->scratch) : "";
 	if (id == NULL)
 		return false;
 	if (index == NULL) {
 		/* As written it is unknown; it may have escapes. */
-		key = (struct scene_key){.name = id, .name_len = strlen(id)};
+		key.name = (struct scene_text){id, strlen(id)};
 		index = scene_map_find(ids, &key);
 	}
 	if (index == NULL)
@@ -196,7 +196,7 @@ static bool resource(struct scene_reader *reader)
 	if (!scene_is_mark(&token, ')'))
 		return scene_unfit(reader, &token, "`)`");
 	struct jobq_scene_dependency *all = scene_arena_grow(
-		reader->arena, reader->inlined, reader->inlined_count, sizeof(all[0]));
+		&reader->scratch, reader->inlined, reader->inlined_count, sizeof(all[0]));
 	if (all == NULL)
 		return false;
 	reader->inlined = all;
@@ -274,8 +274,8 @@ static enum outcome object(struct scene_reader *reader, size_t *depth)
 		scene_unfit(reader, &token, "the name of a class");
 		return FAILED;
 	}
-	char *class = scene_arena_copy(reader->arena, token.text, token.len);
-	if (class == NULL || !scene_class_check(reader, class, scene_place(reader, &token), true))
+	struct scene_text class = {token.text, token.len};
+	if (!scene_class_check(reader, class, scene_place(reader, &token), true))
 		return FAILED;
 	return scene_expect(reader, ',') ? push(reader, depth, IN_OBJECT) : FAILED;
 }
