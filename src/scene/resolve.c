@@ -32,6 +32,7 @@ struct loader {
 	size_t count;
 	struct scene_map paths; /* to numbers of items */
 	struct scene_stand_ins stand_ins;
+	struct scene_arena scratch; /* of the dependency that is being looked for */
 	bool uids_fresh; /* this load has looked whether they still are */
 };
 
@@ -238,7 +239,7 @@ static bool exists(struct loader *loader, const char *path)
 	struct jobq_scene_stamp stamp;
 	int error = 0;
 	const struct scene_stand_in *known =
-		scene_stand_in_find(&loader->stand_ins, loader->arena, path, &error);
+		scene_stand_in_find(&loader->stand_ins, &loader->scratch, path, &error);
 
 	return known != NULL && (known->file != known->path ||
 				 jobq_scene_stat(loader->project, path, &stamp) == 0);
@@ -268,9 +269,9 @@ static const char *place_of(struct loader *loader, const struct item *item,
 
 	if (path != NULL)
 		return path;
-	char *dir = scene_arena_copy(loader->arena, item->path,
+	char *dir = scene_arena_copy(&loader->scratch, item->path,
 				     (size_t)(strrchr(item->path, '/') + 1 - item->path));
-	path = dir == NULL ? NULL : scene_project_path(loader->arena, dir, d->path, why);
+	path = dir == NULL ? NULL : scene_project_path(&loader->scratch, dir, d->path, why);
 	if (d->uid == NULL || (path != NULL && exists(loader, path)))
 		return path;
 	const char *found = of_uid(loader, d, true);
@@ -284,13 +285,14 @@ static const char *dependency(struct loader *loader, struct item *item)
 	struct jobq_scene_stamp stamp;
 	const char *why;
 
+	scene_arena_clear(&loader->scratch);
 	if (item->facts->kind == JOBQ_SCENE_IMPORT && item->facts->dependency_count == 0)
 		return scene_arena_copy(loader->arena, item->path,
 					(size_t)(strrchr(item->path, '.') - item->path));
 	const struct jobq_scene_dependency *d = &item->facts->dependencies[index];
 	const char *path = place_of(loader, item, d, &why);
 	if (path == NULL) {
-		if (!loader->arena->failed)
+		if (!loader->scratch.failed)
 			miss(loader, d->path, item->path, why);
 		return NULL;
 	}
@@ -303,7 +305,7 @@ static const char *dependency(struct loader *loader, struct item *item)
 	}
 	int error = 0;
 	const struct scene_stand_in *known =
-		scene_stand_in_find(&loader->stand_ins, loader->arena, path, &error);
+		scene_stand_in_find(&loader->stand_ins, &loader->scratch, path, &error);
 	if (known == NULL) {
 		miss(loader, own(loader, path), item->path, jobq_scene_reason(error));
 		return NULL;
@@ -387,7 +389,7 @@ static int follow(struct loader *loader)
 		bool fresh = false;
 		const char *path = dependency(loader, item);
 		uint32_t index = path == NULL ? NO_ITEM : item_of(loader, path, &fresh);
-		if (loader->arena->failed)
+		if (loader->arena->failed || loader->scratch.failed)
 			return -ENOMEM;
 		if (index == NO_ITEM)
 			continue;
@@ -515,6 +517,7 @@ int jobq_scene_load(struct jobq_scene_project *project, struct jobq_scene_cache 
 
 	if (error == 0 && load->error == NULL)
 		error = follow(&loader);
+	scene_arena_free(&loader.scratch);
 	if (error == 0 && (how & JOBQ_SCENE_VALIDATE) != 0)
 		gather_errors(&loader);
 	if (error == 0 && load->error == NULL && load->missing_count > 0)
