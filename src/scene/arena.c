@@ -49,7 +49,9 @@ static void *get_large(struct scene_arena *arena, void *old, size_t bytes)
 	*large->link = large;
 	if (large->next != NULL)
 		large->next->link = &large->next;
-	scene_arena_huge(large->bytes, bytes);
+	/* An array that has grown is half empty: a huge page more is much of a small one. */
+	if (old == NULL || bytes >= 4 * HUGE)
+		scene_arena_huge(large->bytes, bytes);
 	return large->bytes;
 }
 

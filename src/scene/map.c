@@ -4,7 +4,10 @@
 
 #include "scene/scene.h"
 
-/* Open addressing; a quarter more slots than numbers, or more. */
+/*
+ * Open addressing: a key's slot, or the next free one behind it. There are from a
+ * quarter more slots than numbers to seven eighths more.
+ */
 struct scene_map_slot {
 	uint32_t hash; /* 0: free */
 	uint32_t number;
@@ -38,11 +41,22 @@ static bool same(struct scene_text a, struct scene_text b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
 }
 
+/* The slots are in the order of the hashes, as far as they can be. */
+static size_t slot_of(uint32_t hash, size_t room)
+{
+	return (size_t)((uint64_t)hash * room >> 32);
+}
+
+static size_t behind(size_t at, size_t room)
+{
+	return at + 1 == room ? 0 : at + 1;
+}
+
 /* The key's slot, or the free one where it belongs. */
 static struct scene_map_slot *locate(const struct scene_map *map, const struct scene_key *key,
 				     uint32_t hash)
 {
-	for (size_t at = hash & (map->room - 1);; at = (at + 1) & (map->room - 1)) {
+	for (size_t at = slot_of(hash, map->room);; at = behind(at, map->room)) {
 		struct scene_map_slot *slot = &map->slots[at];
 		if (slot->hash == 0)
 			return slot;
@@ -56,20 +70,22 @@ static struct scene_map_slot *locate(const struct scene_map *map, const struct s
 
 bool scene_map_reserve(struct scene_map *map, struct scene_arena *arena, size_t count)
 {
-	size_t room = map->room == 0 ? 16 : map->room;
+	size_t least = count + count / 4 + 1, room = map->room + map->room / 2;
 
-	while (room - 1 < count + count / 4)
-		room *= 2;
-	if (room == map->room)
+	if (least <= map->room)
 		return true;
+	if (room < least)
+		room = least < 16 ? 16 : least;
 	struct scene_map_slot *slots = scene_arena_get(arena, room * sizeof(slots[0]));
 	if (slots == NULL)
 		return false;
 	/* They are all different: a free slot will do. */
 	for (size_t i = 0; i < map->room; i++) {
-		size_t at = map->slots[i].hash & (room - 1);
+		if (map->slots[i].hash == 0)
+			continue;
+		size_t at = slot_of(map->slots[i].hash, room);
 		while (slots[at].hash != 0)
-			at = (at + 1) & (room - 1);
+			at = behind(at, room);
 		slots[at] = map->slots[i];
 	}
 	scene_arena_drop(map->slots, map->room * sizeof(slots[0]));

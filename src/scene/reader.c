@@ -11,6 +11,7 @@
 /* The newest format that each engine takes. */
 #define FORMAT_MAX_3 2
 #define FORMAT_MAX_4 4
+#define LEN_MAX 0x3fffffff /* of a text that is kept; a file is shorter */
 
 /*
  * A field as Godot turns it into text: numbers are printed, null has a name.
@@ -150,7 +151,7 @@ static bool keep_copy(struct scene_reader *reader, const char *text, struct scen
 	if (text == NULL)
 		return false;
 	*span = (struct scene_span){.at = (uint32_t)reader->copies.count,
-				    .len = strlen(text) & INT32_MAX,
+				    .len = strlen(text) & LEN_MAX,
 				    .copied = 1};
 	scene_arena_add_text(&reader->scratch, &reader->copies, text);
 	return !reader->scratch.failed;
@@ -169,7 +170,7 @@ static bool keep(struct scene_reader *reader, enum scene_field field, struct sce
 	if (!plain)
 		return keep_copy(reader, text_of(reader, &reader->scratch, field), span);
 	*span = (struct scene_span){.at = (uint32_t)scene_place(reader, token),
-				    .len = token->len & INT32_MAX};
+				    .len = token->len & LEN_MAX};
 	return true;
 }
 
@@ -207,7 +208,7 @@ static struct scene_key key_of_ext(const void *reader, uint32_t number)
 {
 	const struct scene_reader *of = reader;
 
-	return (struct scene_key){.name = scene_text_of(of, of->exts[number].id)};
+	return (struct scene_key){.name = scene_text_of(of, of->exts[number])};
 }
 
 static struct scene_key key_of_sub(const void *reader, uint32_t number)
@@ -237,7 +238,7 @@ static bool external(struct scene_reader *reader)
 	if (!need(reader, "ext_resource", fields, JOBQ_LENGTH(fields)))
 		return false;
 	size_t index = reader->ext_count;
-	struct scene_ext *exts =
+	struct scene_span *exts =
 		scene_arena_grow(&reader->scratch, reader->exts, index, sizeof(exts[0]));
 	struct jobq_scene_dependency *all =
 		scene_arena_grow(reader->arena, reader->dependencies, index, sizeof(all[0]));
@@ -252,13 +253,12 @@ static bool external(struct scene_reader *reader)
 		.type = fact(reader, SCENE_FIELD_TYPE, before->type),
 		.uid = reader->lexer.godot3 ? NULL : fact(reader, SCENE_FIELD_UID, before->uid),
 		.line = scene_line(reader, reader->tag.at)};
-	exts[index] = (struct scene_ext){0};
-	if (all[index].path == NULL || all[index].type == NULL || !keep_id(reader, &exts[index].id))
+	if (all[index].path == NULL || all[index].type == NULL || !keep_id(reader, &exts[index]))
 		return false;
 	if (all[index].uid == NULL && !reader->lexer.godot3 &&
 	    strncmp(all[index].path, "uid://", 6) == 0)
 		all[index].uid = all[index].path;
-	return define(reader, &reader->ext_ids, exts[index].id, reader->ext_count++);
+	return define(reader, &reader->ext_ids, exts[index], reader->ext_count++);
 }
 
 static bool internal(struct scene_reader *reader)

@@ -63,7 +63,7 @@ struct scene_map {
 	struct scene_key (*key_of)(const void *owner, uint32_t number);
 	const void *owner;
 	struct scene_map_slot *slots;
-	size_t count, room; /* room: a power of two, or 0 */
+	size_t count, room;
 };
 
 /* Where the key's number is, borrowed until the next addition, or NULL. */
@@ -162,19 +162,14 @@ struct scene_tag {
  */
 struct scene_span {
 	uint32_t at;
-	uint32_t len : 31;
+	uint32_t len : 30;
 	uint32_t copied : 1;
-};
-
-struct scene_ext {
-	struct scene_span id;
-	bool used;
+	uint32_t used : 1; /* of an id: something refers to it */
 };
 
 struct scene_sub {
 	struct scene_span id, type;
 	uint32_t line;
-	bool used;
 };
 
 struct scene_node {
@@ -194,7 +189,7 @@ struct scene_reader {
 	size_t error_at;
 	enum scene_engine engine;
 	struct scene_tag tag; /* the last one read */
-	struct scene_ext *exts;
+	struct scene_span *exts; /* their ids */
 	struct jobq_scene_dependency *dependencies; /* what these need; in `arena` */
 	size_t ext_count;
 	struct scene_map ext_ids;

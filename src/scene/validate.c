@@ -193,7 +193,7 @@ static void check_resources(struct scene_reader *reader, struct scene_reading *o
 	for (size_t i = 0; i < reader->ext_count; i++) {
 		const struct jobq_scene_dependency *dependency = &reader->dependencies[i];
 		const char *path = dependency->path;
-		struct scene_text id = scene_text_of(reader, reader->exts[i].id);
+		struct scene_text id = scene_text_of(reader, reader->exts[i]);
 		if (!reader->exts[i].used)
 			ADD(&out->warnings, "line %u: ext_resource %.*s (%s) is not used",
 			    dependency->line, WHOLE(id), path);
@@ -211,7 +211,7 @@ static void check_resources(struct scene_reader *reader, struct scene_reading *o
 		const struct scene_sub *sub = &reader->subs[i];
 		struct scene_text id = scene_text_of(reader, sub->id);
 		struct scene_text type = scene_text_of(reader, sub->type);
-		if (!sub->used)
+		if (!sub->id.used)
 			ADD(&out->warnings, "line %u: sub_resource %.*s (%.*s) is not used",
 			    sub->line, WHOLE(id), WHOLE(type));
 	}

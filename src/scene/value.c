@@ -170,7 +170,7 @@ static bool reference(struct scene_reader *reader, enum shape shape, struct scen
 	if (shape == EXT)
 		reader->exts[*index].used = true;
 	else
-		reader->subs[*index].used = true;
+		reader->subs[*index].id.used = true;
 	return scene_expect(reader, ')');
 }
 
