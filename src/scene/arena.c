@@ -55,7 +55,8 @@ static void *get_large(struct scene_arena *arena, void *old, size_t bytes)
 	return large->bytes;
 }
 
-void *scene_arena_get(struct scene_arena *arena, size_t bytes)
+/* A piece, zeroed only if it is large: small ones mostly are written at once. */
+static void *take(struct scene_arena *arena, size_t bytes)
 {
 	struct scene_chunk *chunk = arena->chunks;
 
@@ -63,16 +64,26 @@ void *scene_arena_get(struct scene_arena *arena, size_t bytes)
 		return get_large(arena, NULL, bytes);
 	size_t need = (bytes + 7) & ~(size_t)7;
 	if (chunk == NULL || sizeof(chunk->bytes) - chunk->used < need) {
-		chunk = calloc(1, sizeof(*chunk));
+		chunk = malloc(sizeof(*chunk));
 		if (chunk == NULL) {
 			arena->failed = true;
 			return NULL;
 		}
+		chunk->used = 0;
 		chunk->next = arena->chunks;
 		arena->chunks = chunk;
 	}
 	chunk->used += need;
 	return chunk->bytes + chunk->used - need;
+}
+
+void *scene_arena_get(struct scene_arena *arena, size_t bytes)
+{
+	void *memory = take(arena, bytes);
+
+	if (memory != NULL && bytes <= LARGE)
+		memset(memory, 0, bytes);
+	return memory;
 }
 
 void scene_arena_drop(void *memory, size_t bytes)
@@ -88,10 +99,13 @@ void scene_arena_drop(void *memory, size_t bytes)
 
 char *scene_arena_copy(struct scene_arena *arena, const char *text, size_t len)
 {
-	char *copy = scene_arena_get(arena, len + 1);
+	char *copy = take(arena, len + 1);
 
-	if (copy != NULL && len > 0)
+	if (copy == NULL)
+		return NULL;
+	if (len > 0)
 		memcpy(copy, text, len);
+	copy[len] = '\0';
 	return copy;
 }
 
@@ -104,7 +118,7 @@ char *scene_arena_print(struct scene_arena *arena, const char *fmt, ...)
 	int len = vsnprintf(NULL, 0, fmt, args);
 	va_end(args);
 	if (len >= 0)
-		text = scene_arena_get(arena, (size_t)len + 1);
+		text = take(arena, (size_t)len + 1);
 	if (text != NULL) {
 		va_start(args, fmt);
 		vsnprintf(text, (size_t)len + 1, fmt, args);
@@ -125,7 +139,7 @@ void *scene_arena_grow(struct scene_arena *arena, void *array, size_t count, siz
 	}
 	if (count * element > LARGE)
 		return get_large(arena, array, room * element);
-	void *fresh = scene_arena_get(arena, room * element);
+	void *fresh = take(arena, room * element);
 	if (fresh != NULL && count > 0)
 		memcpy(fresh, array, count * element);
 	return fresh;
@@ -152,7 +166,6 @@ void scene_arena_clear(struct scene_arena *arena)
 		arena->chunks = chunk->next;
 	scene_arena_free(arena);
 	if (chunk != NULL) {
-		memset(chunk->bytes, 0, chunk->used);
 		chunk->used = 0;
 		chunk->next = NULL;
 		arena->chunks = chunk;

@@ -27,9 +27,9 @@ void scene_arena_drop(void *memory, size_t bytes);
 char *scene_arena_copy(struct scene_arena *arena, const char *text, size_t len);
 char *scene_arena_print(struct scene_arena *arena, const char *fmt, ...) JOBQ_PRINTF(2, 3);
 /*
- * Room for one more element behind `count` ones: the array itself, or one of
- * twice the size each time that count is a power of two from 8 on, with what is
- * new not zeroed. A large array is moved as realloc() does. NULL when out of memory.
+ * Room for one more element behind `count` ones, not zeroed: the array itself, or
+ * one of twice the size each time that count is a power of two from 8 on. A large
+ * array is moved as realloc() does. NULL when out of memory.
  */
 void *scene_arena_grow(struct scene_arena *arena, void *array, size_t count, size_t element);
 void scene_arena_add_text(struct scene_arena *arena, struct jobq_scene_texts *texts,
