@@ -30,7 +30,7 @@ libjobq_a_SOURCES = \
 	%D%/scene/cache.c %D%/scene/classes.c %D%/scene/expect.c %D%/scene/import.c \
 	%D%/scene/kind.c %D%/scene/lexer.c %D%/scene/map.c \
 	%D%/scene/project.c %D%/scene/uid.c %D%/scene/reader.c %D%/scene/region.c \
-	%D%/scene/resolve.c %D%/scene/tag.c %D%/scene/text.c \
+	%D%/scene/resolve.c %D%/scene/stand_in.c %D%/scene/tag.c %D%/scene/text.c \
 	%D%/scene/validate.c %D%/scene/value.c \
 	%D%/api/api.h %D%/api/accept.c %D%/api/body.c %D%/api/cancel.c %D%/api/command.c \
 	%D%/api/deliveries.c %D%/api/events.c %D%/api/gone.c %D%/api/health.c \

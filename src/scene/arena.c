@@ -1,6 +1,7 @@
 #include "config.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,51 +10,102 @@
 #include "scene/scene.h"
 
 #define CHUNK_BYTES 8192u
+#define LARGE (CHUNK_BYTES / 4) /* bytes; larger ones are allocated each by itself */
 #define PAGE 4096u
-#define LARGE (4u << 20) /* from here on the page faults of small pages are felt */
+#define HUGE (4u << 20) /* from here on the page faults of small pages are felt */
 
 struct scene_chunk {
 	struct scene_chunk *next;
-	size_t used, room;
+	size_t used;
+	_Alignas(16) char bytes[CHUNK_BYTES];
+};
+
+struct scene_large {
+	struct scene_large *next, **link; /* `link`: where the list points to this one */
 	_Alignas(16) char bytes[];
 };
 
-void *scene_arena_get(struct scene_arena *arena, size_t bytes)
+static struct scene_large *large_of(void *memory)
+{
+	return (struct scene_large *)(void *)((char *)memory - offsetof(struct scene_large, bytes));
+}
+
+/* A large piece of its own; `old` (NULL: none) moves into it. */
+static void *get_large(struct scene_arena *arena, void *old, size_t bytes)
+{
+	size_t whole = sizeof(struct scene_large) + bytes;
+	struct scene_large *large = NULL;
+
+	if (whole > bytes)
+		large = old == NULL ? calloc(1, whole) : realloc(large_of(old), whole);
+	if (large == NULL) {
+		arena->failed = true;
+		return NULL;
+	}
+	if (old == NULL) {
+		large->next = arena->large;
+		large->link = &arena->large;
+	}
+	*large->link = large;
+	if (large->next != NULL)
+		large->next->link = &large->next;
+	/* An array that has grown is half empty: a huge page more is much of a small one. */
+	if (old == NULL || bytes >= 4 * HUGE)
+		scene_arena_huge(large->bytes, bytes);
+	return large->bytes;
+}
+
+/* A piece, zeroed only if it is large: small ones mostly are written at once. */
+static void *take(struct scene_arena *arena, size_t bytes)
 {
 	struct scene_chunk *chunk = arena->chunks;
-	size_t need = (bytes + 7) & ~(size_t)7;
 
-	if (need < bytes)
-		goto out;
-	if (chunk == NULL || chunk->room - chunk->used < need) {
-		size_t room = need > CHUNK_BYTES / 4 ? need : CHUNK_BYTES;
-		struct scene_chunk *fresh = calloc(1, sizeof(*fresh) + room);
-		if (fresh == NULL)
-			goto out;
-		fresh->room = room;
-		/* A big piece goes behind the chunk in use, which has room left. */
-		if (chunk != NULL && room == need) {
-			fresh->next = chunk->next;
-			chunk->next = fresh;
-		} else {
-			fresh->next = chunk;
-			arena->chunks = fresh;
+	if (bytes > LARGE)
+		return get_large(arena, NULL, bytes);
+	size_t need = (bytes + 7) & ~(size_t)7;
+	if (chunk == NULL || sizeof(chunk->bytes) - chunk->used < need) {
+		chunk = malloc(sizeof(*chunk));
+		if (chunk == NULL) {
+			arena->failed = true;
+			return NULL;
 		}
-		chunk = fresh;
+		chunk->used = 0;
+		chunk->next = arena->chunks;
+		arena->chunks = chunk;
 	}
 	chunk->used += need;
 	return chunk->bytes + chunk->used - need;
-out:
-	arena->failed = true;
-	return NULL;
+}
+
+void *scene_arena_get(struct scene_arena *arena, size_t bytes)
+{
+	void *memory = take(arena, bytes);
+
+	if (memory != NULL && bytes <= LARGE)
+		memset(memory, 0, bytes);
+	return memory;
+}
+
+void scene_arena_drop(void *memory, size_t bytes)
+{
+	if (bytes <= LARGE)
+		return;
+	struct scene_large *large = large_of(memory);
+	*large->link = large->next;
+	if (large->next != NULL)
+		large->next->link = large->link;
+	free(large);
 }
 
 char *scene_arena_copy(struct scene_arena *arena, const char *text, size_t len)
 {
-	char *copy = scene_arena_get(arena, len + 1);
+	char *copy = take(arena, len + 1);
 
-	if (copy != NULL && len > 0)
+	if (copy == NULL)
+		return NULL;
+	if (len > 0)
 		memcpy(copy, text, len);
+	copy[len] = '\0';
 	return copy;
 }
 
@@ -66,7 +118,7 @@ char *scene_arena_print(struct scene_arena *arena, const char *fmt, ...)
 	int len = vsnprintf(NULL, 0, fmt, args);
 	va_end(args);
 	if (len >= 0)
-		text = scene_arena_get(arena, (size_t)len + 1);
+		text = take(arena, (size_t)len + 1);
 	if (text != NULL) {
 		va_start(args, fmt);
 		vsnprintf(text, (size_t)len + 1, fmt, args);
@@ -81,7 +133,13 @@ void *scene_arena_grow(struct scene_arena *arena, void *array, size_t count, siz
 
 	if (count != 0 && (count < 8 || (count & (count - 1)) != 0))
 		return array;
-	void *fresh = room > SIZE_MAX / element ? NULL : scene_arena_get(arena, room * element);
+	if (room > SIZE_MAX / element) {
+		arena->failed = true;
+		return NULL;
+	}
+	if (count * element > LARGE)
+		return get_large(arena, array, room * element);
+	void *fresh = take(arena, room * element);
 	if (fresh != NULL && count > 0)
 		memcpy(fresh, array, count * element);
 	return fresh;
@@ -99,12 +157,32 @@ void scene_arena_add_text(struct scene_arena *arena, struct jobq_scene_texts *te
 	texts->items[texts->count++] = text;
 }
 
+void scene_arena_clear(struct scene_arena *arena)
+{
+	struct scene_chunk *chunk = arena->chunks;
+
+	/* The chunk in use is taken out, all others are freed. */
+	if (chunk != NULL)
+		arena->chunks = chunk->next;
+	scene_arena_free(arena);
+	if (chunk != NULL) {
+		chunk->used = 0;
+		chunk->next = NULL;
+		arena->chunks = chunk;
+	}
+}
+
 void scene_arena_free(struct scene_arena *arena)
 {
 	while (arena->chunks != NULL) {
 		struct scene_chunk *next = arena->chunks->next;
 		free(arena->chunks);
 		arena->chunks = next;
+	}
+	while (arena->large != NULL) {
+		struct scene_large *next = arena->large->next;
+		free(arena->large);
+		arena->large = next;
 	}
 }
 
@@ -113,6 +191,6 @@ void scene_arena_huge(void *memory, size_t bytes)
 	uintptr_t from = ((uintptr_t)memory + PAGE - 1) / PAGE * PAGE;
 	uintptr_t to = ((uintptr_t)memory + bytes) / PAGE * PAGE;
 
-	if (bytes >= LARGE && to > from)
+	if (bytes >= HUGE && to > from)
 		(void)madvise((void *)from, to - from, MADV_HUGEPAGE);
 }

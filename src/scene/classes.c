@@ -385,19 +385,27 @@ static const char *const unspelled[] = {
 	"visualshadernodeworldpositionfromdepth", "voxelgidata",
 };
 
+static int compare_name(const struct scene_text *name, const char *other,
+			int (*compare)(const char *, const char *, size_t))
+{
+	int order = compare(name->at, other, name->len);
+
+	return order != 0 ? order : other[name->len] == '\0' ? 0 : -1;
+}
+
 static int compare_class(const void *name, const void *class)
 {
-	return strcmp(name, ((const struct class *)class)->name);
+	return compare_name(name, ((const struct class *)class)->name, strncmp);
 }
 
 static int compare_unspelled(const void *name, const void *other)
 {
-	return strcasecmp(name, *(const char *const *)other);
+	return compare_name(name, *(const char *const *)other, strncasecmp);
 }
 
 enum kind { UNKNOWN, RESOURCE, ABSTRACT, OTHER };
 
-static enum kind kind_of(const char *name, enum scene_engine engine)
+static enum kind kind_of(const struct scene_text *name, enum scene_engine engine)
 {
 	const struct class *class =
 		bsearch(name, classes, JOBQ_LENGTH(classes), sizeof(classes[0]), compare_class);
@@ -418,11 +426,11 @@ static enum kind kind_of(const char *name, enum scene_engine engine)
 	return UNKNOWN;
 }
 
-bool scene_class_check(struct scene_reader *reader, const char *name, size_t at, bool any)
+bool scene_class_check(struct scene_reader *reader, struct scene_text name, size_t at, bool any)
 {
 	const char *fault = NULL;
 
-	switch (kind_of(name, reader->engine)) {
+	switch (kind_of(&name, reader->engine)) {
 	case RESOURCE:
 		return true;
 	case ABSTRACT:
@@ -435,7 +443,7 @@ bool scene_class_check(struct scene_reader *reader, const char *name, size_t at,
 		if (reader->engine == SCENE_ENGINE_3) {
 			fault = "does not exist";
 		} else if (reader->unknown == NULL) {
-			reader->unknown = name;
+			reader->unknown = scene_arena_copy(reader->arena, name.at, name.len);
 			reader->unknown_at = at;
 		}
 		break;
@@ -443,11 +451,11 @@ bool scene_class_check(struct scene_reader *reader, const char *name, size_t at,
 	return fault == NULL ||
 	       scene_fail(reader, at,
 			  scene_arena_print(reader->arena,
-					    "nothing can be made of the class %s, which %s", name,
-					    fault));
+					    "nothing can be made of the class %.*s, which %s",
+					    (int)name.len, name.at, fault));
 }
 
 bool scene_class_exists(const char *name, enum scene_engine engine)
 {
-	return kind_of(name, engine) != UNKNOWN;
+	return kind_of(&(struct scene_text){name, strlen(name)}, engine) != UNKNOWN;
 }

@@ -111,6 +111,8 @@ int scene_read_import(struct scene_arena *arena, const char *data, size_t len,
 		out->error = "it names no imported file";
 		out->line = out->column = 1;
 	}
+	arena->failed = arena->failed || reader->scratch.failed;
+	scene_arena_free(&reader->scratch);
 	free(reader);
 	return arena->failed ? -ENOMEM : 0;
 }
@@ -127,6 +129,8 @@ enum scene_engine scene_read_engine(struct scene_arena *arena, const char *data,
 		    value.token.len == 1)
 			engine = value.token.text[0] < '5' ? SCENE_ENGINE_3 : SCENE_ENGINE_4;
 	}
+	if (reader != NULL)
+		scene_arena_free(&reader->scratch);
 	free(reader);
 	return engine;
 }

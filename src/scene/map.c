@@ -4,46 +4,94 @@
 
 #include "scene/scene.h"
 
+/*
+ * Open addressing: a key's slot, or the next free one behind it. There are from a
+ * quarter more slots than numbers to seven eighths more.
+ */
 struct scene_map_slot {
-	struct scene_key key; /* name NULL: free */
-	uint64_t hash;
+	uint32_t hash; /* 0: free */
 	uint32_t number;
 };
 
-static uint64_t mix(uint64_t hash, const char *bytes, size_t len)
+static uint64_t mix(uint64_t hash, struct scene_text text)
 {
-	for (size_t i = 0; i < len; i++)
-		hash = (hash ^ (unsigned char)bytes[i]) * UINT64_C(0x100000001b3);
-	return hash;
+	uint64_t word;
+
+	for (; text.len >= sizeof(word); text.at += sizeof(word), text.len -= sizeof(word)) {
+		memcpy(&word, text.at, sizeof(word));
+		hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+		hash ^= hash >> 32;
+	}
+	word = text.len + 1;
+	for (size_t i = 0; i < text.len; i++)
+		word = word << 8 | (unsigned char)text.at[i];
+	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+	return hash ^ hash >> 32;
 }
 
-static uint64_t digest(const struct scene_key *key)
+static uint32_t digest(const struct scene_key *key)
 {
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	uint32_t hash = (uint32_t)mix(mix(0, key->dir), key->name);
 
-	if (key->dir != NULL)
-		hash = mix(mix(hash, key->dir, key->dir_len), "/", 1);
-	hash = mix(hash, key->name, key->name_len);
-	return hash ^ hash >> 29;
+	return hash == 0 ? 1 : hash;
 }
 
-static bool same(const struct scene_key *a, const struct scene_key *b)
+static bool same(struct scene_text a, struct scene_text b)
 {
-	return (a->dir == NULL) == (b->dir == NULL) && a->dir_len == b->dir_len &&
-	       a->name_len == b->name_len && memcmp(a->name, b->name, a->name_len) == 0 &&
-	       (a->dir == NULL || memcmp(a->dir, b->dir, a->dir_len) == 0);
+	return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
 }
 
-/* The key's slot, or the free one where it belongs; room is a power of two. */
+/* The slots are in the order of the hashes, as far as they can be. */
+static size_t slot_of(uint32_t hash, size_t room)
+{
+	return (size_t)((uint64_t)hash * room >> 32);
+}
+
+static size_t behind(size_t at, size_t room)
+{
+	return at + 1 == room ? 0 : at + 1;
+}
+
+/* The key's slot, or the free one where it belongs. */
 static struct scene_map_slot *locate(const struct scene_map *map, const struct scene_key *key,
-				     uint64_t hash)
+				     uint32_t hash)
 {
-	size_t at = hash & (map->room - 1);
+	for (size_t at = slot_of(hash, map->room);; at = behind(at, map->room)) {
+		struct scene_map_slot *slot = &map->slots[at];
+		if (slot->hash == 0)
+			return slot;
+		if (slot->hash != hash)
+			continue;
+		struct scene_key other = map->key_of(map->owner, slot->number);
+		if (same(other.name, key->name) && same(other.dir, key->dir))
+			return slot;
+	}
+}
 
-	while (map->slots[at].key.name != NULL &&
-	       (map->slots[at].hash != hash || !same(&map->slots[at].key, key)))
-		at = (at + 1) & (map->room - 1);
-	return &map->slots[at];
+bool scene_map_reserve(struct scene_map *map, struct scene_arena *arena, size_t count)
+{
+	size_t least = count + count / 4 + 1, room = map->room + map->room / 2;
+
+	if (least <= map->room)
+		return true;
+	if (room < least)
+		room = least < 16 ? 16 : least;
+	struct scene_map_slot *slots = scene_arena_get(arena, room * sizeof(slots[0]));
+	if (slots == NULL)
+		return false;
+	/* They are all different: a free slot will do. */
+	for (size_t i = 0; i < map->room; i++) {
+		if (map->slots[i].hash == 0)
+			continue;
+		size_t at = slot_of(map->slots[i].hash, room);
+		while (slots[at].hash != 0)
+			at = behind(at, room);
+		slots[at] = map->slots[i];
+	}
+	scene_arena_drop(map->slots, map->room * sizeof(slots[0]));
+	map->slots = slots;
+	map->room = room;
+	return true;
 }
 
 uint32_t *scene_map_find(const struct scene_map *map, const struct scene_key *key)
@@ -51,33 +99,18 @@ uint32_t *scene_map_find(const struct scene_map *map, const struct scene_key *ke
 	if (map->room == 0)
 		return NULL;
 	struct scene_map_slot *slot = locate(map, key, digest(key));
-	return slot->key.name == NULL ? NULL : &slot->number;
-}
-
-static bool widen(struct scene_map *map, struct scene_arena *arena)
-{
-	struct scene_map wide = {.count = map->count, .room = map->room == 0 ? 16 : map->room * 2};
-
-	wide.slots = scene_arena_get(arena, wide.room * sizeof(wide.slots[0]));
-	if (wide.slots == NULL)
-		return false;
-	for (size_t i = 0; i < map->room; i++) {
-		if (map->slots[i].key.name != NULL)
-			*locate(&wide, &map->slots[i].key, map->slots[i].hash) = map->slots[i];
-	}
-	*map = wide;
-	return true;
+	return slot->hash == 0 ? NULL : &slot->number;
 }
 
 uint32_t *scene_map_add(struct scene_map *map, struct scene_arena *arena,
 			const struct scene_key *key, uint32_t fresh)
 {
-	if (map->count * 4 >= map->room * 3 && !widen(map, arena))
+	if (!scene_map_reserve(map, arena, map->count + 1))
 		return NULL;
-	uint64_t hash = digest(key);
+	uint32_t hash = digest(key);
 	struct scene_map_slot *slot = locate(map, key, hash);
-	if (slot->key.name == NULL) {
-		*slot = (struct scene_map_slot){.key = *key, .hash = hash, .number = fresh};
+	if (slot->hash == 0) {
+		*slot = (struct scene_map_slot){hash, fresh};
 		map->count++;
 	}
 	return &slot->number;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,13 +11,15 @@
 /* The newest format that each engine takes. */
 #define FORMAT_MAX_3 2
 #define FORMAT_MAX_4 4
+#define LEN_MAX 0x3fffffff /* of a text that is kept; a file is shorter */
 
 /*
  * A field as Godot turns it into text: null, true and false have names. Numbers and
  * containers stay as they are written, where Godot prints them anew.
  * NULL when it is absent, or out of memory.
  */
-static const char *text_of(struct scene_reader *reader, enum scene_field field)
+static const char *text_of(const struct scene_reader *reader, struct scene_arena *arena,
+			   enum scene_field field)
 {
 	const struct scene_value *value = &reader->tag.fields[field];
 
@@ -28,22 +31,13 @@ static const char *text_of(struct scene_reader *reader, enum scene_field field)
 	case SCENE_VALUE_BOOL:
 		return value->token.text[0] == 't' ? "True" : "False";
 	default:
-		return scene_lexer_text(&value->token, reader->arena);
+		return scene_lexer_text(&value->token, arena);
 	}
 }
 
 static int64_t number_of(const struct scene_reader *reader, enum scene_field field)
 {
 	return scene_value_number(&reader->tag.fields[field]);
-}
-
-/* An id: of Godot 3 a whole number, however it is written. */
-static const char *id_of(struct scene_reader *reader)
-{
-	if (!reader->lexer.godot3)
-		return text_of(reader, SCENE_FIELD_ID);
-	return scene_arena_print(reader->arena, "%lld",
-				 (long long)number_of(reader, SCENE_FIELD_ID));
 }
 
 static bool has(const struct scene_reader *reader, enum scene_field field)
@@ -122,8 +116,8 @@ static bool header(struct scene_reader *reader, struct jobq_scene_facts *facts, 
 		facts->format = number_of(reader, SCENE_FIELD_FORMAT);
 	if (has(reader, SCENE_FIELD_LOAD_STEPS))
 		reader->load_steps = number_of(reader, SCENE_FIELD_LOAD_STEPS);
-	facts->uid = text_of(reader, SCENE_FIELD_UID);
-	*class = text_of(reader, SCENE_FIELD_TYPE);
+	facts->uid = text_of(reader, reader->arena, SCENE_FIELD_UID);
+	*class = text_of(reader, &reader->scratch, SCENE_FIELD_TYPE);
 	if (reader->engine == SCENE_ENGINE_BY_FORMAT)
 		reader->engine = facts->format < 0 || facts->format > FORMAT_MAX_3 ? SCENE_ENGINE_4
 										   : SCENE_ENGINE_3;
@@ -137,13 +131,87 @@ static bool header(struct scene_reader *reader, struct jobq_scene_facts *facts, 
 	return !end || scene_fail(reader, reader->lexer.pos, "nothing follows the header");
 }
 
-/* Notes an id; of one given twice the later definition counts. */
-static bool define(struct scene_reader *reader, struct scene_map *ids, const char *id, size_t index)
+/* ---- texts that are kept ------------------------------------------------------ */
+
+static bool keep_copy(struct scene_reader *reader, const char *text, struct scene_span *span)
 {
-	if (id == NULL)
+	if (text == NULL)
 		return false;
-	struct scene_key key = {.name = id, .name_len = strlen(id)};
-	uint32_t *number = scene_map_add(ids, reader->arena, &key, 0);
+	*span = (struct scene_span){.at = (uint32_t)reader->copies.count,
+				    .len = strlen(text) & LEN_MAX,
+				    .copied = 1};
+	scene_arena_add_text(&reader->scratch, &reader->copies, text);
+	return !reader->scratch.failed;
+}
+
+/* Keeps a field's text. False: out of memory. */
+static bool keep(struct scene_reader *reader, enum scene_field field, struct scene_span *span)
+{
+	const struct scene_value *value = &reader->tag.fields[field];
+	const struct scene_token *token = &value->token;
+	bool plain = value->kind != SCENE_VALUE_NULL && value->kind != SCENE_VALUE_BOOL &&
+		     value->kind != SCENE_VALUE_OTHER && !token->escaped;
+
+	for (size_t i = 0; i < token->len && plain; i++)
+		plain = (unsigned char)token->text[i] < 0x80;
+	if (!plain)
+		return keep_copy(reader, text_of(reader, &reader->scratch, field), span);
+	*span = (struct scene_span){.at = (uint32_t)scene_place(reader, token),
+				    .len = token->len & LEN_MAX};
+	return true;
+}
+
+/* The same of an id, which in Godot 3 is a whole number, however it is written. */
+static bool keep_id(struct scene_reader *reader, struct scene_span *span)
+{
+	const struct scene_token *token = &reader->tag.fields[SCENE_FIELD_ID].token;
+	char number[24];
+
+	if (!reader->lexer.godot3)
+		return keep(reader, SCENE_FIELD_ID, span);
+	int len = snprintf(number, sizeof(number), "%lld",
+			   (long long)number_of(reader, SCENE_FIELD_ID));
+	if (token->len == (size_t)len && memcmp(token->text, number, token->len) == 0)
+		return keep(reader, SCENE_FIELD_ID, span);
+	return keep_copy(reader, scene_arena_copy(&reader->scratch, number, (size_t)len), span);
+}
+
+/* A field's text for the facts: `before`, where that is the same. */
+static const char *fact(struct scene_reader *reader, enum scene_field field, const char *before)
+{
+	struct scene_span span;
+
+	if (!has(reader, field) || !keep(reader, field, &span))
+		return NULL;
+	struct scene_text text = scene_text_of(reader, span);
+	if (before != NULL && strlen(before) == text.len && memcmp(before, text.at, text.len) == 0)
+		return before;
+	return scene_arena_copy(reader->arena, text.at, text.len);
+}
+
+/* ---- resources ---------------------------------------------------------------- */
+
+static struct scene_key key_of_ext(const void *reader, uint32_t number)
+{
+	const struct scene_reader *of = reader;
+
+	return (struct scene_key){.name = scene_text_of(of, of->exts[number])};
+}
+
+static struct scene_key key_of_sub(const void *reader, uint32_t number)
+{
+	const struct scene_reader *of = reader;
+
+	return (struct scene_key){.name = scene_text_of(of, of->subs[number].id)};
+}
+
+/* Notes an id; of one given twice the later definition counts. */
+static bool define(struct scene_reader *reader, struct scene_map *ids, struct scene_span id,
+		   size_t index)
+{
+	struct scene_key key = {.name = scene_text_of(reader, id)};
+	uint32_t *number = scene_map_add(ids, &reader->scratch, &key, (uint32_t)index);
+
 	if (number != NULL)
 		*number = (uint32_t)index;
 	return number != NULL;
@@ -152,25 +220,32 @@ static bool define(struct scene_reader *reader, struct scene_map *ids, const cha
 static bool external(struct scene_reader *reader)
 {
 	static const enum scene_field fields[] = {SCENE_FIELD_PATH, SCENE_FIELD_TYPE, SCENE_FIELD_ID};
+	struct jobq_scene_dependency none = {0};
 
 	if (!need(reader, "ext_resource", fields, JOBQ_LENGTH(fields)))
 		return false;
-	struct scene_ext *exts = scene_arena_grow(reader->arena, reader->exts, reader->ext_count,
-						  sizeof(exts[0]));
-	if (exts == NULL)
+	size_t index = reader->ext_count;
+	struct scene_span *exts =
+		scene_arena_grow(&reader->scratch, reader->exts, index, sizeof(exts[0]));
+	struct jobq_scene_dependency *all =
+		scene_arena_grow(reader->arena, reader->dependencies, index, sizeof(all[0]));
+	if (exts == NULL || all == NULL)
 		return false;
 	reader->exts = exts;
-	struct scene_ext *ext = &exts[reader->ext_count];
-	ext->id = id_of(reader);
-	ext->dependency.path = text_of(reader, SCENE_FIELD_PATH);
-	ext->dependency.type = text_of(reader, SCENE_FIELD_TYPE);
-	if (!reader->lexer.godot3)
-		ext->dependency.uid = text_of(reader, SCENE_FIELD_UID);
-	if (ext->dependency.uid == NULL && ext->dependency.path != NULL &&
-	    strncmp(ext->dependency.path, "uid://", 6) == 0 && !reader->lexer.godot3)
-		ext->dependency.uid = ext->dependency.path;
-	ext->dependency.line = scene_line(reader, reader->tag.at);
-	return define(reader, &reader->ext_ids, ext->id, reader->ext_count++);
+	reader->dependencies = all;
+	/* Many are of the same type as the one before. */
+	const struct jobq_scene_dependency *before = index == 0 ? &none : &all[index - 1];
+	all[index] = (struct jobq_scene_dependency){
+		.path = fact(reader, SCENE_FIELD_PATH, before->path),
+		.type = fact(reader, SCENE_FIELD_TYPE, before->type),
+		.uid = reader->lexer.godot3 ? NULL : fact(reader, SCENE_FIELD_UID, before->uid),
+		.line = scene_line(reader, reader->tag.at)};
+	if (all[index].path == NULL || all[index].type == NULL || !keep_id(reader, &exts[index]))
+		return false;
+	if (all[index].uid == NULL && !reader->lexer.godot3 &&
+	    strncmp(all[index].path, "uid://", 6) == 0)
+		all[index].uid = all[index].path;
+	return define(reader, &reader->ext_ids, exts[index], reader->ext_count++);
 }
 
 static bool internal(struct scene_reader *reader)
@@ -180,16 +255,15 @@ static bool internal(struct scene_reader *reader)
 
 	if (!need(reader, "sub_resource", fields, JOBQ_LENGTH(fields)))
 		return false;
-	struct scene_sub *subs = scene_arena_grow(reader->arena, reader->subs, reader->sub_count,
-						  sizeof(subs[0]));
+	struct scene_sub *subs = scene_arena_grow(&reader->scratch, reader->subs,
+						  reader->sub_count, sizeof(subs[0]));
 	if (subs == NULL)
 		return false;
 	reader->subs = subs;
 	struct scene_sub *sub = &subs[reader->sub_count];
-	sub->id = id_of(reader);
-	sub->type = text_of(reader, SCENE_FIELD_TYPE);
-	sub->line = scene_line(reader, reader->tag.at);
-	if (sub->type == NULL || !scene_class_check(reader, sub->type, reader->tag.at, false) ||
+	*sub = (struct scene_sub){.line = scene_line(reader, reader->tag.at)};
+	if (!keep_id(reader, &sub->id) || !keep(reader, SCENE_FIELD_TYPE, &sub->type) ||
+	    !scene_class_check(reader, scene_text_of(reader, sub->type), reader->tag.at, false) ||
 	    !define(reader, &reader->sub_ids, sub->id, reader->sub_count++) || !body(reader, &end))
 		return false;
 	return !end || scene_fail(reader, reader->lexer.pos,
@@ -217,48 +291,17 @@ static bool resources(struct scene_reader *reader)
 	}
 }
 
-/* Keeps a text of a node. False: out of memory. */
-static bool keep_text(struct scene_reader *reader, enum scene_field field, uint32_t *at,
-		      uint32_t *len, bool *copied)
-{
-	const struct scene_token *token = &reader->tag.fields[field].token;
-	enum scene_value_kind kind = reader->tag.fields[field].kind;
-	bool plain = (kind == SCENE_VALUE_STRING || kind == SCENE_VALUE_PATH) && !token->escaped;
-
-	for (size_t i = 0; i < token->len && plain; i++)
-		plain = (unsigned char)token->text[i] < 0x80;
-	*copied = !plain;
-	if (plain) {
-		*at = (uint32_t)scene_place(reader, token);
-		*len = (uint32_t)token->len;
-		return true;
-	}
-	const char *text = text_of(reader, field);
-	*at = (uint32_t)reader->copies.count;
-	*len = text == NULL ? 0 : (uint32_t)strlen(text);
-	if (text != NULL)
-		scene_arena_add_text(reader->arena, &reader->copies, text);
-	return !reader->arena->failed;
-}
-
 static bool collect(struct scene_reader *reader)
 {
 	const struct scene_value *fields = reader->tag.fields;
 	bool scene = fields[SCENE_FIELD_INSTANCE].scene; /* false without the field */
-	bool name_copied, parent_copied = false;
+	struct scene_node *nodes = scene_arena_grow(&reader->scratch, reader->nodes,
+						    reader->node_count, sizeof(nodes[0]));
 
-	if (reader->node_count == reader->node_room) {
-		size_t room = reader->node_room == 0 ? 16 : reader->node_room * 2;
-		struct scene_node *wider = realloc(reader->nodes, room * sizeof(wider[0]));
-		if (wider == NULL) {
-			reader->arena->failed = true;
-			return false;
-		}
-		scene_arena_huge(wider, room * sizeof(wider[0]));
-		reader->nodes = wider;
-		reader->node_room = room;
-	}
-	struct scene_node *node = &reader->nodes[reader->node_count];
+	if (nodes == NULL)
+		return false;
+	reader->nodes = nodes;
+	struct scene_node *node = &nodes[reader->node_count];
 	*node = (struct scene_node){
 		.line = scene_line(reader, reader->tag.at),
 		.has_parent = has(reader, SCENE_FIELD_PARENT),
@@ -270,14 +313,8 @@ static bool collect(struct scene_reader *reader)
 		.no_scene = has(reader, SCENE_FIELD_INSTANCE) && !scene &&
 			    !has(reader, SCENE_FIELD_PLACEHOLDER),
 	};
-	bool good = keep_text(reader, SCENE_FIELD_NAME, &node->name_at, &node->name_len,
-			      &name_copied);
-	if (good && node->has_parent)
-		good = keep_text(reader, SCENE_FIELD_PARENT, &node->parent_at, &node->parent_len,
-				 &parent_copied);
-	node->name_copied = name_copied;
-	node->parent_copied = parent_copied;
-	return good;
+	return keep(reader, SCENE_FIELD_NAME, &node->name) &&
+	       (!node->has_parent || keep(reader, SCENE_FIELD_PARENT, &node->parent));
 }
 
 /*
@@ -310,9 +347,9 @@ static bool node(struct scene_reader *reader, struct jobq_scene_facts *facts, bo
 		return scene_fail(reader, reader->tag.at,
 				  "an instance_placeholder cannot be the root");
 	if (root) {
-		facts->root_name = text_of(reader, SCENE_FIELD_NAME);
+		facts->root_name = text_of(reader, reader->arena, SCENE_FIELD_NAME);
 		facts->root_type = has(reader, SCENE_FIELD_TYPE)
-					   ? text_of(reader, SCENE_FIELD_TYPE) : "";
+					   ? text_of(reader, reader->arena, SCENE_FIELD_TYPE) : "";
 	}
 	if (reader->collect && !collect(reader))
 		return false;
@@ -359,7 +396,8 @@ static bool resource(struct scene_reader *reader, const char *class)
 
 	if (!scene_tag_is(&reader->tag, "resource"))
 		return scene_fail(reader, reader->tag.at, "the resource tag is expected here");
-	if (class == NULL || !scene_class_check(reader, class, reader->tag.at, false))
+	if (class == NULL || !scene_class_check(reader, (struct scene_text){class, strlen(class)},
+						reader->tag.at, false))
 		return false;
 	do
 		step = scene_body_next(reader, &value);
@@ -371,20 +409,20 @@ static bool resource(struct scene_reader *reader, const char *class)
 	return step == SCENE_STEP_END;
 }
 
+/* The ext_resources first, then what values need. */
 static void depend(struct scene_reader *reader, struct jobq_scene_facts *facts)
 {
-	size_t count = reader->ext_count + reader->inlined_count;
-	struct jobq_scene_dependency *all = scene_arena_get(reader->arena, count * sizeof(all[0]));
-
-	if (all == NULL)
-		return;
-	for (size_t i = 0; i < reader->ext_count; i++)
-		all[i] = reader->exts[i].dependency;
-	if (reader->inlined_count > 0)
-		memcpy(all + reader->ext_count, reader->inlined,
-		       reader->inlined_count * sizeof(all[0]));
-	facts->dependencies = all;
-	facts->dependency_count = count;
+	facts->dependencies = reader->dependencies;
+	facts->dependency_count = reader->ext_count;
+	for (size_t i = 0; i < reader->inlined_count; i++) {
+		struct jobq_scene_dependency *all =
+			scene_arena_grow(reader->arena, facts->dependencies,
+					 facts->dependency_count, sizeof(all[0]));
+		if (all == NULL)
+			return;
+		facts->dependencies = all;
+		all[facts->dependency_count++] = reader->inlined[i];
+	}
 }
 
 int scene_read(struct scene_arena *arena, const char *data, size_t len, enum scene_engine engine,
@@ -401,6 +439,8 @@ int scene_read(struct scene_arena *arena, const char *data, size_t len, enum sce
 	reader->lexer = (struct scene_lexer){.data = data, .len = len,
 					     .godot3 = engine == SCENE_ENGINE_3};
 	reader->arena = arena;
+	reader->ext_ids = (struct scene_map){.key_of = key_of_ext, .owner = reader};
+	reader->sub_ids = (struct scene_map){.key_of = key_of_sub, .owner = reader};
 	reader->engine = engine;
 	reader->collect = validate;
 	reader->load_steps = -1;
@@ -411,7 +451,7 @@ int scene_read(struct scene_arena *arena, const char *data, size_t len, enum sce
 	if (!good && reader->error != NULL) {
 		out->error = reader->error;
 		scene_lexer_place(&reader->lexer, reader->error_at, &out->line, &out->column);
-	} else if (validate && !arena->failed) {
+	} else if (good && validate) {
 		scene_validate(reader, out);
 	}
 	if (reader->unknown != NULL) {
@@ -419,7 +459,8 @@ int scene_read(struct scene_arena *arena, const char *data, size_t len, enum sce
 		scene_lexer_place(&reader->lexer, reader->unknown_at, &out->unknown_line,
 				  &out->unknown_column);
 	}
-	free(reader->nodes);
+	arena->failed = arena->failed || reader->scratch.failed;
+	scene_arena_free(&reader->scratch);
 	free(reader);
 	return arena->failed ? -ENOMEM : 0;
 }

@@ -29,11 +29,26 @@ struct loader {
 	struct jobq_scene_load *load;
 	struct item *items;
 	size_t count;
-	struct scene_map paths;
-	struct scene_map stood_in; /* paths to numbers of stand_ins */
-	struct jobq_scene_texts stand_ins;
+	struct scene_map paths; /* to numbers of items */
+	struct scene_stand_ins stand_ins;
+	struct scene_arena scratch; /* of the dependency that is being looked for */
 	bool uids_fresh; /* this load has looked whether they still are */
 };
+
+static const char *own(struct loader *loader, const char *path)
+{
+	return scene_arena_copy(loader->arena, path, strlen(path));
+}
+
+/*
+ * Of a scene that has moved this is the new path, but it stays where the old
+ * one was put into the map: neither finds it, as the .remap between them is
+ * an item of its own.
+ */
+static struct scene_key key_of_item(const void *loader, uint32_t number)
+{
+	return scene_key_of(((const struct loader *)loader)->items[number].path);
+}
 
 static void miss(struct loader *loader, const char *path, const char *needed_by, const char *why)
 {
@@ -179,92 +194,47 @@ static int visit(struct loader *loader, struct item *item, const char *needed_by
 	return 0;
 }
 
-/*
- * The file that is read in place of `path`: its .remap, its .import, or itself.
- * NULL and *error when a sidecar is there that may not be read.
- */
-static const char *find_stand_in(struct loader *loader, const char *path, int *error)
-{
-	static const char *const suffixes[] = {".remap", ".import"};
-	struct jobq_scene_stamp stamp;
-
-	for (size_t i = 0; i < JOBQ_LENGTH(suffixes); i++) {
-		const char *sidecar = scene_arena_print(loader->arena, "%s%s", path, suffixes[i]);
-		if (sidecar == NULL)
-			return NULL;
-		int fd = scene_project_file(loader->project, sidecar, &stamp);
-		if (fd >= 0) {
-			close(fd);
-			return sidecar;
-		}
-		/* A path too long for a sidecar, or below a missing directory, has none. */
-		if (fd != -ENOENT && fd != -ENOTDIR && fd != -EINVAL && fd != -ENAMETOOLONG) {
-			*error = fd;
-			return NULL;
-		}
-	}
-	return path;
-}
-
-/* The same; what has been looked for once is known, as the same files are needed often. */
-static const char *stand_in(struct loader *loader, const char *path, int *error)
-{
-	struct scene_key key = {.name = path, .name_len = strlen(path)};
-	uint32_t *index = scene_map_add(&loader->stood_in, loader->arena, &key,
-					(uint32_t)loader->stand_ins.count);
-
-	if (index == NULL)
-		return NULL;
-	if (*index < loader->stand_ins.count) {
-		const char *known = loader->stand_ins.items[*index];
-		return strcmp(known, path) == 0 ? path : known;
-	}
-	const char *found = find_stand_in(loader, path, error);
-	/* One that cannot be had is looked for again; its place is kept all the same. */
-	scene_arena_add_text(loader->arena, &loader->stand_ins, found != NULL ? found : path);
-	if (found == NULL)
-		*index = UINT32_MAX;
-	return found;
-}
-
 static bool exists(struct loader *loader, const char *path)
 {
 	struct jobq_scene_stamp stamp;
 	int error = 0;
-	const char *file = stand_in(loader, path, &error);
+	const struct scene_stand_in *known =
+		scene_stand_in_find(&loader->stand_ins, &loader->scratch, path, &error);
 
-	return file != NULL && (file != path || jobq_scene_stat(loader->project, path, &stamp) == 0);
+	return known != NULL && (known->file != known->path ||
+				 jobq_scene_stat(loader->project, path, &stamp) == 0);
 }
 
-/* The path that the dependency's uid stands for, as a copy, if there is such a file. */
-static char *of_uid(struct loader *loader, const struct jobq_scene_dependency *d, bool thorough)
+/* The path that the dependency's uid stands for, if there is such a file; borrowed. */
+static const char *of_uid(struct loader *loader, const struct jobq_scene_dependency *d,
+			  bool thorough)
 {
 	const char *path = scene_uid_path(loader->project, d->uid, !loader->uids_fresh, thorough);
-	char *copy = path != NULL ? scene_arena_copy(loader->arena, path, strlen(path)) : NULL;
 
 	loader->uids_fresh = true;
-	if (copy == NULL || strcmp(copy, d->path) == 0) /* mostly they agree */
-		return copy;
-	return exists(loader, copy) ? copy : NULL;
+	if (path == NULL || strcmp(path, d->path) == 0) /* mostly they agree */
+		return path;
+	return exists(loader, path) ? path : NULL;
 }
 
 /*
- * Where a dependency is. A uid that is known counts before the path; one that
- * is not is looked for only when there is nothing at the path.
+ * Where a dependency is; borrowed until the next one. A uid that is known counts
+ * before the path; one that is not is looked for only when there is nothing at
+ * the path.
  */
-static char *place_of(struct loader *loader, const struct item *item,
-		      const struct jobq_scene_dependency *d, const char **why)
+static const char *place_of(struct loader *loader, const struct item *item,
+			    const struct jobq_scene_dependency *d, const char **why)
 {
-	char *path = d->uid != NULL ? of_uid(loader, d, false) : NULL;
+	const char *path = d->uid != NULL ? of_uid(loader, d, false) : NULL;
 
 	if (path != NULL)
 		return path;
-	char *dir = scene_arena_copy(loader->arena, item->path,
+	char *dir = scene_arena_copy(&loader->scratch, item->path,
 				     (size_t)(strrchr(item->path, '/') + 1 - item->path));
-	path = dir == NULL ? NULL : scene_project_path(loader->arena, dir, d->path, why);
+	path = dir == NULL ? NULL : scene_project_path(&loader->scratch, dir, d->path, why);
 	if (d->uid == NULL || (path != NULL && exists(loader, path)))
 		return path;
-	char *found = of_uid(loader, d, true);
+	const char *found = of_uid(loader, d, true);
 	return found != NULL ? found : path;
 }
 
@@ -284,7 +254,7 @@ static const char *unloadable(struct loader *loader, const char *path, const cha
 /* Whether a file has been loaded before: Godot then looks no further for it. */
 static bool is_loaded(const struct loader *loader, const char *file)
 {
-	struct scene_key key = {.name = file, .name_len = strlen(file)};
+	struct scene_key key = scene_key_of(file);
 	const uint32_t *index = scene_map_find(&loader->paths, &key);
 
 	return index != NULL && !loader->items[*index].open;
@@ -296,11 +266,13 @@ static bool is_loaded(const struct loader *loader, const char *file)
  */
 static bool is_within(struct loader *loader, const char *path, const char *colons)
 {
-	const char *outer = scene_arena_copy(loader->arena, path, (size_t)(colons - path));
+	const char *outer = scene_arena_copy(&loader->scratch, path, (size_t)(colons - path));
 	int error = 0;
-	const char *file = outer == NULL ? NULL : stand_in(loader, outer, &error);
+	const struct scene_stand_in *known =
+		outer == NULL ? NULL
+			      : scene_stand_in_find(&loader->stand_ins, &loader->scratch, outer, &error);
 
-	return file != NULL && is_loaded(loader, file);
+	return known != NULL && is_loaded(loader, known->file);
 }
 
 /* The path of an item's next dependency; NULL when there is none to be followed. */
@@ -309,39 +281,44 @@ static const char *dependency(struct loader *loader, struct item *item)
 	size_t index = item->next++;
 	const char *why;
 
+	scene_arena_clear(&loader->scratch);
 	if (item->facts->kind == JOBQ_SCENE_IMPORT && item->facts->dependency_count == 0)
 		return scene_arena_copy(loader->arena, item->path,
 					(size_t)(strrchr(item->path, '.') - item->path));
 	const struct jobq_scene_dependency *d = &item->facts->dependencies[index];
-	char *path = place_of(loader, item, d, &why);
+	const char *path = place_of(loader, item, d, &why);
 	if (path == NULL) {
-		if (!loader->arena->failed)
+		if (!loader->scratch.failed)
 			miss(loader, d->path, item->path, why);
 		return NULL;
 	}
 	if (item->facts->kind == JOBQ_SCENE_IMPORT)
-		return path;
+		return own(loader, path);
 	if (loader->project->blacklist != NULL &&
 	    jobq_paths_match_any(loader->project->blacklist, path)) {
-		miss(loader, path, item->path, jobq_scene_reason(-EPERM));
+		miss(loader, own(loader, path), item->path, jobq_scene_reason(-EPERM));
 		return NULL;
 	}
 	const char *colons = strstr(path, "::");
 	if (colons != NULL) {
 		if (!is_within(loader, path, colons))
-			miss(loader, path, item->path, "the file it is in is not loaded before");
+			miss(loader, own(loader, path), item->path,
+			     "the file it is in is not loaded before");
 		return NULL;
 	}
 	int error = 0;
-	const char *file = stand_in(loader, path, &error);
-	if (file == NULL) {
-		miss(loader, path, item->path, jobq_scene_reason(error));
-	} else if (file == path && !is_loaded(loader, path) &&
-		   (why = unloadable(loader, path, d->type)) != NULL) {
-		miss(loader, path, item->path, why);
+	const struct scene_stand_in *known =
+		scene_stand_in_find(&loader->stand_ins, &loader->scratch, path, &error);
+	if (known == NULL) {
+		miss(loader, own(loader, path), item->path, jobq_scene_reason(error));
 		return NULL;
 	}
-	return file;
+	if (known->file == known->path && !is_loaded(loader, known->path) &&
+	    (why = unloadable(loader, known->path, d->type)) != NULL) {
+		miss(loader, known->path, item->path, why);
+		return NULL;
+	}
+	return known->file;
 }
 
 /* An item that is met again while it is open: names the way round, from the innermost. */
@@ -366,8 +343,9 @@ static void cycle(struct loader *loader, uint32_t from, uint32_t again)
 /* The item of a path. *fresh says whether it is new. NO_ITEM: out of memory. */
 static uint32_t item_of(struct loader *loader, const char *path, bool *fresh)
 {
-	struct scene_key key = {.name = path, .name_len = strlen(path)};
-	uint32_t *index = scene_map_add(&loader->paths, loader->arena, &key, (uint32_t)loader->count);
+	struct scene_key key = scene_key_of(path);
+	const uint32_t *index =
+		scene_map_add(&loader->paths, loader->arena, &key, (uint32_t)loader->count);
 
 	if (index == NULL)
 		return NO_ITEM;
@@ -403,7 +381,7 @@ static int follow(struct loader *loader)
 
 	loader->items[0].below = NO_ITEM;
 	loader->items[0].open = true;
-	while (top != NO_ITEM && !loader->arena->failed && loader->load->error == NULL) {
+	while (top != NO_ITEM && loader->load->error == NULL) {
 		struct item *item = &loader->items[top];
 		if (!has_next(item)) {
 			item->open = false;
@@ -413,6 +391,8 @@ static int follow(struct loader *loader)
 		bool fresh = false;
 		const char *path = dependency(loader, item);
 		uint32_t index = path == NULL ? NO_ITEM : item_of(loader, path, &fresh);
+		if (loader->arena->failed || loader->scratch.failed)
+			return -ENOMEM;
 		if (index == NO_ITEM)
 			continue;
 		if (fresh) {
@@ -426,7 +406,7 @@ static int follow(struct loader *loader)
 			cycle(loader, top, index);
 		}
 	}
-	return loader->arena->failed ? -ENOMEM : 0;
+	return 0;
 }
 
 /*
@@ -513,7 +493,9 @@ static int start(struct loader *loader, const char *path)
 	load->memory = loader->arena = arena;
 	if (arena == NULL)
 		return -ENOMEM;
-	path = scene_arena_copy(arena, path, strlen(path));
+	loader->paths = (struct scene_map){.key_of = key_of_item, .owner = loader};
+	scene_stand_in_start(&loader->stand_ins, loader->project, arena);
+	path = own(loader, path);
 	if (path == NULL || item_of(loader, path, &fresh) == NO_ITEM)
 		return -ENOMEM;
 	int error = visit(loader, &loader->items[0], path);
@@ -537,6 +519,7 @@ int jobq_scene_load(struct jobq_scene_project *project, struct jobq_scene_cache 
 
 	if (error == 0 && load->error == NULL)
 		error = follow(&loader);
+	scene_arena_free(&loader.scratch);
 	if (error == 0 && (how & JOBQ_SCENE_VALIDATE) != 0)
 		gather_errors(&loader);
 	if (error == 0 && load->error == NULL && load->missing_count > 0)

@@ -14,47 +14,65 @@
 /* ---- arena: memory that is given back all at once --------------------------- */
 
 struct scene_arena {
-	struct scene_chunk *chunks;
-	bool failed; /* an allocation did not succeed; sticky */
+	struct scene_chunk *chunks; /* of small pieces, the one in use first */
+	struct scene_large *large;  /* pieces of more than 2 KiB, each by itself */
+	bool failed;		    /* an allocation did not succeed; sticky */
 };
 
 /* Zeroed memory, 8-byte aligned; NULL and `failed` when there is none. */
 void *scene_arena_get(struct scene_arena *arena, size_t bytes);
+/* Gives a piece of this size back at once, if it is large; a small one stays. */
+void scene_arena_drop(void *memory, size_t bytes);
 /* A copy with a NUL behind it. */
 char *scene_arena_copy(struct scene_arena *arena, const char *text, size_t len);
 char *scene_arena_print(struct scene_arena *arena, const char *fmt, ...) JOBQ_PRINTF(2, 3);
 /*
- * Room for one more element behind `count` ones: the array itself, or a copy
- * twice the size each time that count is a power of two from 8 on. NULL
- * when out of memory.
+ * Room for one more element behind `count` ones, not zeroed: the array itself, or
+ * one of twice the size each time that count is a power of two from 8 on. A large
+ * array is moved as realloc() does. NULL when out of memory.
  */
 void *scene_arena_grow(struct scene_arena *arena, void *array, size_t count, size_t element);
 void scene_arena_add_text(struct scene_arena *arena, struct jobq_scene_texts *texts,
 			  const char *text);
+/* Gives everything back, but keeps a chunk for what comes next. */
+void scene_arena_clear(struct scene_arena *arena);
 void scene_arena_free(struct scene_arena *arena);
 /* Asks for huge pages for a large piece of memory, whatever it came from. */
 void scene_arena_huge(void *memory, size_t bytes);
 
 /* ---- map: texts to numbers, in an arena -------------------------------------- */
 
-/* A key is `dir`, a slash, `name`; or `name` alone when dir is NULL. Borrowed. */
-struct scene_key {
-	const char *dir;
-	size_t dir_len;
-	const char *name;
-	size_t name_len;
+/* Somewhere in somebody's memory; not ended by a NUL. */
+struct scene_text {
+	const char *at;
+	size_t len;
 };
 
+/* A name, within a directory or by itself. */
+struct scene_key {
+	struct scene_text dir, name;
+};
+
+static inline struct scene_key scene_key_of(const char *name)
+{
+	return (struct scene_key){.name = {name, strlen(name)}};
+}
+
+/* Holds no keys: a number leads to its own. */
 struct scene_map {
+	struct scene_key (*key_of)(const void *owner, uint32_t number);
+	const void *owner;
 	struct scene_map_slot *slots;
 	size_t count, room;
 };
 
-/* Where the key's number is, or NULL. */
+/* Where the key's number is, borrowed until the next addition, or NULL. */
 uint32_t *scene_map_find(const struct scene_map *map, const struct scene_key *key);
 /* The same; an absent key is added with the number `fresh`. NULL: out of memory. */
 uint32_t *scene_map_add(struct scene_map *map, struct scene_arena *arena,
 			const struct scene_key *key, uint32_t fresh);
+/* Makes room for so many numbers at once. False: out of memory. */
+bool scene_map_reserve(struct scene_map *map, struct scene_arena *arena, size_t count);
 
 /* ---- lexer ------------------------------------------------------------------- */
 
@@ -138,28 +156,26 @@ struct scene_tag {
 	struct scene_value fields[SCENE_FIELDS];
 };
 
-struct scene_ext {
-	const char *id;
-	struct jobq_scene_dependency dependency;
-	bool used;
+/*
+ * A text that the reader keeps: where it stands in the input, or which of
+ * reader->copies it is. Small, as a file may have a million of the structs below,
+ * and memory is to stay below twice the file.
+ */
+struct scene_span {
+	uint32_t at;
+	uint32_t len : 30;
+	uint32_t copied : 1;
+	uint32_t used : 1; /* of an id: something refers to it */
 };
 
 struct scene_sub {
-	const char *id;
-	const char *type;
+	struct scene_span id, type;
 	uint32_t line;
-	bool used;
 };
 
-/*
- * Small: a scene may have a million, and memory is to stay below twice the file.
- * A text is where it stands in the input, or which of reader->copies it is.
- */
 struct scene_node {
-	uint32_t name_at, name_len;
-	uint32_t parent_at, parent_len;
+	struct scene_span name, parent;
 	uint32_t line;
-	bool name_copied : 1, parent_copied : 1;
 	bool has_parent : 1;
 	bool has_owner : 1;
 	bool typed : 1;     /* its type is not empty */
@@ -170,21 +186,23 @@ struct scene_node {
 
 struct scene_reader {
 	struct scene_lexer lexer;
-	struct scene_arena *arena;
+	struct scene_arena *arena;   /* of what is left behind */
+	struct scene_arena scratch;  /* of the rest */
 	const char *error; /* NULL while all is well */
 	size_t error_at;
 	enum scene_engine engine;
 	struct scene_tag tag; /* the last one read */
-	struct scene_ext *exts;
+	struct scene_span *exts; /* their ids */
+	struct jobq_scene_dependency *dependencies; /* what these need; in `arena` */
 	size_t ext_count;
 	struct scene_map ext_ids;
 	struct scene_sub *subs;
 	size_t sub_count;
 	struct scene_map sub_ids;
 	bool collect; /* keep nodes and stray text for validation */
-	struct scene_node *nodes; /* malloc'd */
-	size_t node_count, node_room;
-	struct jobq_scene_texts copies; /* of nodes' texts that are not plain in the input */
+	struct scene_node *nodes;
+	size_t node_count;
+	struct jobq_scene_texts copies; /* of texts that are not plain in the input */
 	struct jobq_scene_dependency *inlined; /* Resource("...") */
 	size_t inlined_count;
 	const struct scene_constructor *last; /* the constructor met last: often the next, too */
@@ -245,6 +263,12 @@ static inline bool scene_is_mark(const struct scene_token *token, char mark)
 {
 	return token->kind == SCENE_TOKEN_MARK && token->mark == mark;
 }
+static inline struct scene_text scene_text_of(const struct scene_reader *reader,
+					      struct scene_span span)
+{
+	return (struct scene_text){
+		span.copied ? reader->copies.items[span.at] : reader->lexer.data + span.at, span.len};
+}
 /* Where a token is in the input. */
 size_t scene_place(const struct scene_reader *reader, const struct scene_token *token);
 /* A value as a whole number: of text the digits in it, of true 1, of other things 0. */
@@ -258,7 +282,7 @@ bool scene_value_read(struct scene_reader *reader, struct scene_value *value);
  * `any`. One of Godot 4 that is not known may be an extension's: the first of these
  * is noted in the reader. False: reader->error is set.
  */
-bool scene_class_check(struct scene_reader *reader, const char *name, size_t at, bool any);
+bool scene_class_check(struct scene_reader *reader, struct scene_text name, size_t at, bool any);
 /* Whether the class is known; of Godot 3 that is all of them, of Godot 4 few but resources. */
 bool scene_class_exists(const char *name, enum scene_engine engine);
 
@@ -318,6 +342,31 @@ void scene_project_preload(int fd, uint64_t bytes);
  */
 char *scene_project_path(struct scene_arena *arena, const char *dir, const char *text,
 			 const char **why);
+
+/* The file that is read in place of `path`: its .remap, its .import, or `path` itself. */
+struct scene_stand_in {
+	const char *path, *file;
+};
+
+/* Those of one load: what has been looked for once is known, as it is needed often. */
+struct scene_stand_ins {
+	struct jobq_scene_project *project;
+	struct scene_arena *arena; /* of all that follows */
+	struct scene_stand_in *items;
+	size_t count;
+	struct scene_map paths; /* to numbers of items */
+};
+
+void scene_stand_in_start(struct scene_stand_ins *stand_ins, struct jobq_scene_project *project,
+			  struct scene_arena *arena);
+/*
+ * What stands in for a path, borrowed until the next call; `scratch` is for what is
+ * no longer needed then. NULL when out of memory, and with *error when a sidecar is
+ * there that may not be read, which is looked for again.
+ */
+const struct scene_stand_in *scene_stand_in_find(struct scene_stand_ins *stand_ins,
+						 struct scene_arena *scratch, const char *path,
+						 int *error);
 
 /*
  * The res:// path that `uid` stands for, borrowed until the next call, or NULL.

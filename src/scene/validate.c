@@ -1,6 +1,6 @@
 #include "config.h"
 
-#include <stdlib.h>
+#include <limits.h>
 #include <string.h>
 
 #include "scene/scene.h"
@@ -30,26 +30,10 @@ static void add(struct scene_reader *reader, struct jobq_scene_texts *texts, con
 
 /* ---- nodes by their place ------------------------------------------------- */
 
-/* A text within the input or a copy; not ended by a NUL. */
-struct text {
-	const char *at;
-	size_t len;
-};
-
-static struct text text_at(const struct scene_reader *reader, uint32_t at, uint32_t len, bool copied)
-{
-	return (struct text){copied ? reader->copies.items[at] : reader->lexer.data + at, len};
-}
-
-static struct text name_of(const struct scene_reader *reader, const struct scene_node *node)
-{
-	return text_at(reader, node->name_at, node->name_len, node->name_copied);
-}
-
 /* The parent's path without `./` and `:sub`; of the root it is ".". */
-static struct text dir_of(const struct scene_reader *reader, const struct scene_node *node)
+static struct scene_text dir_of(const struct scene_reader *reader, const struct scene_node *node)
 {
-	struct text path = text_at(reader, node->parent_at, node->parent_len, node->parent_copied);
+	struct scene_text path = scene_text_of(reader, node->parent);
 
 	while (path.len >= 2 && path.at[0] == '.' && path.at[1] == '/') {
 		path.at += 2;
@@ -60,91 +44,53 @@ static struct text dir_of(const struct scene_reader *reader, const struct scene_
 		path.len = (size_t)(sub - path.at);
 	while (path.len > 1 && path.at[path.len - 1] == '/')
 		path.len--;
-	return path.len == 0 ? (struct text){".", 1} : path;
+	return path.len == 0 ? (struct scene_text){".", 1} : path;
 }
 
-static bool is_root(struct text path)
+static bool is_root(struct scene_text path)
 {
 	return path.len == 1 && path.at[0] == '.';
 }
 
 /* Splits the path of a node, relative to the root, into its parent's and its name. */
-static void split(struct text path, struct text *dir, struct text *name)
+static void split(struct scene_text path, struct scene_text *dir, struct scene_text *name)
 {
 	size_t cut = path.len;
 
 	while (cut > 0 && path.at[cut - 1] != '/')
 		cut--;
-	*name = (struct text){path.at + cut, path.len - cut};
-	*dir = cut <= 1 ? (struct text){".", 1} : (struct text){path.at, cut - 1};
+	*name = (struct scene_text){path.at + cut, path.len - cut};
+	*dir = cut <= 1 ? (struct scene_text){".", 1} : (struct scene_text){path.at, cut - 1};
 }
 
-/* Open addressing; a quarter more places than nodes, or more. */
-struct index {
-	struct place {
-		uint32_t hash, node; /* node: its number + 1; 0: free */
-	} *places;
-	size_t mask;
-};
-
-static uint64_t mix(uint64_t hash, struct text text)
+static struct scene_key key_of_node(const void *reader, uint32_t number)
 {
-	uint64_t word;
+	const struct scene_reader *of = reader;
+	const struct scene_node *node = &of->nodes[number];
 
-	for (; text.len >= sizeof(word); text.at += sizeof(word), text.len -= sizeof(word)) {
-		memcpy(&word, text.at, sizeof(word));
-		hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-		hash ^= hash >> 32;
-	}
-	word = text.len + 1;
-	for (size_t i = 0; i < text.len; i++)
-		word = word << 8 | (unsigned char)text.at[i];
-	hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-	return hash ^ hash >> 32;
+	return (struct scene_key){dir_of(of, node), scene_text_of(of, node->name)};
 }
 
-static bool same(struct text a, struct text b)
+static const struct scene_node *find(const struct scene_reader *reader, const struct scene_map *places,
+				     struct scene_text path)
 {
-	return a.len == b.len && memcmp(a.at, b.at, a.len) == 0;
-}
+	struct scene_key key;
 
-/* The place of a node, or the free one that is its own. */
-static struct place *locate(const struct scene_reader *reader, const struct index *index,
-			    struct text dir, struct text name, uint32_t *hash)
-{
-	*hash = (uint32_t)mix(mix(0, dir), name);
-	for (size_t at = *hash & index->mask;; at = (at + 1) & index->mask) {
-		struct place *place = &index->places[at];
-		if (place->node == 0)
-			return place;
-		const struct scene_node *node = &reader->nodes[place->node - 1];
-		if (place->hash == *hash && same(name_of(reader, node), name) &&
-		    same(dir_of(reader, node), dir))
-			return place;
-	}
-}
-
-static const struct scene_node *find(const struct scene_reader *reader, const struct index *index,
-				     struct text path)
-{
-	struct text dir, name;
-	uint32_t hash;
-
-	split(path, &dir, &name);
-	const struct place *place = locate(reader, index, dir, name, &hash);
-	return place->node == 0 ? NULL : &reader->nodes[place->node - 1];
+	split(path, &key.dir, &key.name);
+	const uint32_t *number = scene_map_find(places, &key);
+	return number == NULL ? NULL : &reader->nodes[*number];
 }
 
 /* ---- what is wrong with them ------------------------------------------------ */
 
 /* Whether a node at the path may come from a scene that is instanced here. */
-static bool within_instance(const struct scene_reader *reader, const struct index *index,
-			    struct text path)
+static bool within_instance(const struct scene_reader *reader, const struct scene_map *places,
+			    struct scene_text path)
 {
 	if (reader->nodes[0].instanced)
 		return true;
 	while (path.len > 0) {
-		const struct scene_node *node = find(reader, index, path);
+		const struct scene_node *node = find(reader, places, path);
 		if (node != NULL)
 			return node->instanced || !node->typed;
 		while (path.len > 0 && path.at[path.len - 1] != '/')
@@ -156,7 +102,7 @@ static bool within_instance(const struct scene_reader *reader, const struct inde
 }
 
 /* How much of a text to show: not all of a very long one, and no half of a character. */
-static int shown(struct text text)
+static int shown(struct scene_text text)
 {
 	size_t len = text.len < SHOWN_MOST ? text.len : SHOWN_MOST;
 
@@ -165,12 +111,14 @@ static int shown(struct text text)
 	return (int)len;
 }
 
-#define SHOW(text) shown(text), (text).at /* for %.*s */
+/* For %.*s. */
+#define SHOW(text) shown(text), (text).at
+#define WHOLE(text) (int)(text).len, (text).at
 
 static void check_instance(struct scene_reader *reader, struct scene_reading *out,
 			   const struct scene_node *node)
 {
-	struct text name = name_of(reader, node);
+	struct scene_text name = scene_text_of(reader, node->name);
 
 	if (node->no_scene)
 		ADD(&out->errors, "line %u: node %.*s is to be an instance of what is no scene",
@@ -178,11 +126,10 @@ static void check_instance(struct scene_reader *reader, struct scene_reading *ou
 }
 
 static void check_child(struct scene_reader *reader, struct scene_reading *out,
-			const struct index *index, size_t number)
+			struct scene_map *places, uint32_t number)
 {
 	const struct scene_node *node = &reader->nodes[number];
-	struct text name = name_of(reader, node);
-	uint32_t hash;
+	struct scene_text name = scene_text_of(reader, node->name);
 
 	check_instance(reader, out, node);
 	if (!node->has_parent) {
@@ -190,13 +137,13 @@ static void check_child(struct scene_reader *reader, struct scene_reading *out,
 		    node->line, SHOW(name));
 		return;
 	}
-	struct text dir = dir_of(reader, node);
+	struct scene_text dir = dir_of(reader, node);
 	bool under_root = is_root(dir);
 	bool inside = reader->nodes[0].instanced;
 	if (!under_root && !inside) {
-		const struct scene_node *parent = find(reader, index, dir);
+		const struct scene_node *parent = find(reader, places, dir);
 		inside = parent != NULL ? parent->instanced || !parent->typed
-					: within_instance(reader, index, dir);
+					: within_instance(reader, places, dir);
 		if (parent == NULL && !inside) {
 			ADD(&out->warnings,
 			    "line %u: the parent %.*s of node %.*s is not there; the node is dropped",
@@ -208,20 +155,19 @@ static void check_child(struct scene_reader *reader, struct scene_reading *out,
 		ADD(&out->warnings,
 		    "line %u: node %.*s has neither a type nor an instance and is ignored",
 		    node->line, SHOW(name));
-	struct place *place = locate(reader, index, dir, name, &hash);
-	if (place->node == 0)
-		*place = (struct place){hash, (uint32_t)number + 1};
-	else
+	struct scene_key key = {dir, name};
+	const uint32_t *first = scene_map_add(places, &reader->scratch, &key, number);
+	if (first != NULL && *first != number)
 		ADD(&out->warnings,
 		    "line %u: node %.*s has the same name and parent as the one on line %u",
-		    node->line, SHOW(name), reader->nodes[place->node - 1].line);
+		    node->line, SHOW(name), reader->nodes[*first].line);
 }
 
 static void check_nodes(struct scene_reader *reader, struct scene_reading *out)
 {
 	const struct scene_node *root = &reader->nodes[0];
-	struct text name = name_of(reader, root);
-	struct index index = {.mask = 15};
+	struct scene_text name = scene_text_of(reader, root->name);
+	struct scene_map places = {.key_of = key_of_node, .owner = reader};
 
 	if (root->has_parent)
 		ADD(&out->errors, "line %u: the root node %.*s has a parent", root->line, SHOW(name));
@@ -239,49 +185,54 @@ static void check_nodes(struct scene_reader *reader, struct scene_reading *out)
 	if (reader->node_count > MANY_NODES)
 		ADD(&out->warnings, "the scene has %zu nodes; more than %d are slow to instance",
 		    reader->node_count, MANY_NODES);
-	while (index.mask < reader->node_count * 5 / 4)
-		index.mask = index.mask * 2 + 1;
-	index.places = calloc(index.mask + 1, sizeof(index.places[0]));
-	if (index.places == NULL)
-		reader->arena->failed = true;
-	else
-		scene_arena_huge(index.places, (index.mask + 1) * sizeof(index.places[0]));
-	for (size_t i = 1; i < reader->node_count && !reader->arena->failed; i++)
-		check_child(reader, out, &index, i);
-	free(index.places);
+	if (!scene_map_reserve(&places, &reader->scratch, reader->node_count))
+		return;
+	for (uint32_t i = 1; i < reader->node_count; i++)
+		check_child(reader, out, &places, i);
 }
 
 /* The number that an id begins with; -1: none. */
-static long number_of(const char *id)
+static long number_of(struct scene_text id)
 {
-	return id[0] >= '0' && id[0] <= '9' ? strtol(id, NULL, 10) : -1;
+	long number = -1;
+
+	for (size_t i = 0; i < id.len && id.at[i] >= '0' && id.at[i] <= '9'; i++) {
+		if (__builtin_mul_overflow(i == 0 ? 0 : number, 10, &number) ||
+		    __builtin_add_overflow(number, id.at[i] - '0', &number))
+			return LONG_MAX;
+	}
+	return number;
 }
 
 static void check_resources(struct scene_reader *reader, struct scene_reading *out)
 {
 	bool sorted = true;
+	struct scene_text before = {0};
 
 	for (size_t i = 0; i < reader->ext_count; i++) {
-		const struct scene_ext *ext = &reader->exts[i];
-		const char *path = ext->dependency.path;
-		size_t len = strlen(path);
-		if (!ext->used)
-			ADD(&out->warnings, "line %u: ext_resource %s (%s) is not used",
-			    ext->dependency.line, ext->id, path);
-		if (memchr(path, ' ', len) != NULL)
+		const struct jobq_scene_dependency *dependency = &reader->dependencies[i];
+		const char *path = dependency->path;
+		struct scene_text id = scene_text_of(reader, reader->exts[i]);
+		if (!reader->exts[i].used)
+			ADD(&out->warnings, "line %u: ext_resource %.*s (%s) is not used",
+			    dependency->line, WHOLE(id), path);
+		if (strchr(path, ' ') != NULL)
 			ADD(&out->warnings, "line %u: the path \"%s\" has a blank in it",
-			    ext->dependency.line, path);
-		if (i > 0 && sorted && number_of(ext->id) < number_of(reader->exts[i - 1].id)) {
+			    dependency->line, path);
+		if (i > 0 && sorted && number_of(id) < number_of(before)) {
 			sorted = false; /* to be said once */
-			ADD(&out->warnings, "line %u: ext_resource %s stands behind %s: the ids do "
-			    "not rise", ext->dependency.line, ext->id, reader->exts[i - 1].id);
+			ADD(&out->warnings, "line %u: ext_resource %.*s stands behind %.*s: the "
+			    "ids do not rise", dependency->line, WHOLE(id), WHOLE(before));
 		}
+		before = id;
 	}
 	for (size_t i = 0; i < reader->sub_count; i++) {
 		const struct scene_sub *sub = &reader->subs[i];
-		if (!sub->used)
-			ADD(&out->warnings, "line %u: sub_resource %s (%s) is not used", sub->line,
-			    sub->id, sub->type);
+		struct scene_text id = scene_text_of(reader, sub->id);
+		struct scene_text type = scene_text_of(reader, sub->type);
+		if (!sub->id.used)
+			ADD(&out->warnings, "line %u: sub_resource %.*s (%.*s) is not used",
+			    sub->line, WHOLE(id), WHOLE(type));
 	}
 	uint64_t steps = reader->ext_count + reader->sub_count + 1;
 	if (reader->load_steps >= 0 && (uint64_t)reader->load_steps != steps)

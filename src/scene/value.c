@@ -166,17 +166,17 @@ static const char *id_meant(struct scene_reader *reader, const struct scene_toke
 	struct scene_value value = {.kind = SCENE_VALUE_NUMBER, .token = *token};
 
 	if (!reader->lexer.godot3) /* it may have escapes */
-		return scene_lexer_text(token, reader->arena);
-	return scene_arena_print(reader->arena, "%lld", (long long)scene_value_number(&value));
+		return scene_lexer_text(token, &reader->scratch);
+	return scene_arena_print(&reader->scratch, "%lld", (long long)scene_value_number(&value));
 }
 
 /* Whether what is declared to be of this type can be a scene. */
-static bool can_be_scene(const char *type)
+static bool can_be_scene(struct scene_text type)
 {
 	static const char *const types[] = {"PackedScene", "", "Resource", "RefCounted", "Object"};
 
 	for (size_t i = 0; i < JOBQ_LENGTH(types); i++) {
-		if (strcmp(type, types[i]) == 0)
+		if (strlen(types[i]) == type.len && memcmp(type.at, types[i], type.len) == 0)
 			return true;
 	}
 	return false;
@@ -194,13 +194,13 @@ static bool reference(struct scene_reader *reader, enum shape shape, struct scen
 		return scene_unfit(reader, &token, "the id of a resource");
 	value->kind = shape == EXT ? SCENE_VALUE_EXT : SCENE_VALUE_SUB;
 	value->token = token;
-	struct scene_key key = {.name = token.text, .name_len = token.len};
+	struct scene_key key = {.name = {token.text, token.len}};
 	const uint32_t *index = scene_map_find(ids, &key);
 	const char *id = index == NULL ? id_meant(reader, &token) : "";
 	if (id == NULL)
 		return false;
 	if (index == NULL) {
-		key = (struct scene_key){.name = id, .name_len = strlen(id)};
+		key = scene_key_of(id);
 		index = scene_map_find(ids, &key);
 	}
 	if (index == NULL)
@@ -212,9 +212,10 @@ static bool reference(struct scene_reader *reader, enum shape shape, struct scen
 	if (shape == EXT)
 		reader->exts[*index].used = true;
 	else
-		reader->subs[*index].used = true;
-	value->scene = can_be_scene(shape == EXT ? reader->exts[*index].dependency.type
-						 : reader->subs[*index].type);
+		reader->subs[*index].id.used = true;
+	value->scene = can_be_scene(shape == EXT
+					    ? scene_key_of(reader->dependencies[*index].type).name
+					    : scene_text_of(reader, reader->subs[*index].type));
 	return scene_expect(reader, ')');
 }
 
@@ -240,7 +241,7 @@ static bool resource(struct scene_reader *reader)
 	if (!scene_is_mark(&token, ')'))
 		return scene_unfit(reader, &token, "`)`");
 	struct jobq_scene_dependency *all = scene_arena_grow(
-		reader->arena, reader->inlined, reader->inlined_count, sizeof(all[0]));
+		&reader->scratch, reader->inlined, reader->inlined_count, sizeof(all[0]));
 	if (all == NULL)
 		return false;
 	reader->inlined = all;
@@ -318,8 +319,8 @@ static enum outcome object(struct scene_reader *reader, size_t *depth)
 		scene_unfit(reader, &token, "the name of a class");
 		return FAILED;
 	}
-	char *class = scene_arena_copy(reader->arena, token.text, token.len);
-	if (class == NULL || !scene_class_check(reader, class, scene_place(reader, &token), true))
+	struct scene_text class = {token.text, token.len};
+	if (!scene_class_check(reader, class, scene_place(reader, &token), true))
 		return FAILED;
 	return scene_expect(reader, ',') ? push(reader, depth, IN_OBJECT) : FAILED;
 }

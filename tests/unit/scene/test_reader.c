@@ -334,6 +334,115 @@ static void numbers_have_limits(void **state)
 					     JOBQ_SCENE_STRING_MAX / 16, "x\"\n"), "64 MiB"));
 }
 
+/* How many findings are of a sort. */
+static size_t count_of(const struct jobq_scene_texts *texts, const char *word)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < texts->count; i++)
+		count += strstr(texts->items[i], word) != NULL;
+	return count;
+}
+
+static void many_resources(void **state)
+{
+	enum { COUNT = 20000 };
+	struct jobq_buf text = {0};
+	char path[32];
+
+	(void)state;
+	jobq_buf_adds(&text, "[gd_scene format=3]\n");
+	for (int i = 0; i < COUNT; i++)
+		jobq_buf_addf(&text, "[ext_resource type=\"%s\" path=\"res://%d\" id=\"e%d\"]\n",
+			      i % 3 == 0 ? "A" : "B", i / 2, i);
+	for (int i = 0; i < COUNT; i++)
+		jobq_buf_addf(&text, "[sub_resource type=\"Curve\" id=\"s%d\"]\n", i);
+	jobq_buf_adds(&text, ROOT);
+	for (int i = 0; i < COUNT; i++) {
+		if (i != 12345)
+			jobq_buf_addf(&text, "x = [ExtResource(\"e%d\"), SubResource(\"s%d\")]\n", i, i);
+	}
+	assert_null(read_bytes(text.data, text.len));
+	assert_int_equal(reading.facts.dependency_count, COUNT);
+	for (int i = 0; i < COUNT; i++) {
+		const struct jobq_scene_dependency *dependency = &reading.facts.dependencies[i];
+		snprintf(path, sizeof(path), "res://%d", i / 2);
+		assert_string_equal(dependency->path, path);
+		assert_string_equal(dependency->type, i % 3 == 0 ? "A" : "B");
+		assert_null(dependency->uid);
+		assert_int_equal(dependency->line, i + 2);
+	}
+	assert_int_equal(reading.warnings.count, 2);
+	assert_true(mentions(&reading.warnings, "ext_resource e12345 (res://6172) is not used"));
+	assert_true(mentions(&reading.warnings, "sub_resource s12345 (Curve) is not used"));
+	jobq_buf_free(&text);
+}
+
+/* An id, a type and a path as they are shown, however they are written. */
+static void texts_that_are_kept(void **state)
+{
+	(void)state;
+	assert_null(read_text("[gd_scene format=3]\n"
+			      "[ext_resource type=\"A\" path=\"res://\\u0061 b\" id=\"\\u0041\"]\n"
+			      "[ext_resource type=null path=12 id=7]\n"
+			      "[sub_resource type=\"\xc3\xa4\" id=\"\xff\"]\n"
+			      "[sub_resource type=\"Curve\" id=\"twice\"]\n"
+			      "[sub_resource type=\"Curve\" id=\"twice\"]\n"
+			      "[sub_resource type=[] id=8]\n" ROOT
+			      "x = [ExtResource(\"A\"), SubResource(\"twice\"), ExtResource(\"7\")]\n"));
+	assert_string_equal(reading.facts.dependencies[0].path, "res://a b");
+	assert_string_equal(reading.facts.dependencies[1].path, "12");
+	assert_string_equal(reading.facts.dependencies[1].type, "Null");
+	assert_true(mentions(&reading.warnings, "line 2: the path \"res://a b\" has a blank"));
+	assert_int_equal(count_of(&reading.warnings, "is not used"), 3);
+	assert_true(mentions(&reading.warnings, "line 4: sub_resource \xef\xbf\xbd (\xc3\xa4) is"));
+	assert_true(mentions(&reading.warnings, "line 5: sub_resource twice (Curve) is not used"));
+	assert_true(mentions(&reading.warnings, "line 7: sub_resource 8 ([]) is not used"));
+	assert_string_equal(reading.unknown, "\xc3\xa4");
+}
+
+/* In Godot 3 ids are numbers, and shown as such. */
+static void ids_of_godot_3(void **state)
+{
+	(void)state;
+	assert_null(read_text("[gd_scene format=2]\n"
+			      "[ext_resource type=\"A\" path=\"res://a\" id=010]\n"
+			      "[ext_resource type=\"A\" path=\"res://b\" id=\"x9\"]\n"
+			      "[sub_resource type=\"Curve\" id=5]\n" ROOT
+			      "x = [ExtResource(10), SubResource(5)]\n"));
+	assert_int_equal(count_of(&reading.warnings, "is not used"), 1);
+	assert_true(mentions(&reading.warnings, "ext_resource 9 (res://b) is not used"));
+	assert_true(mentions(&reading.warnings, "ext_resource 9 stands behind 10"));
+}
+
+static void arenas_grow(void **state)
+{
+	enum { COUNT = 5000 };
+	struct scene_arena own = {0};
+	uint64_t *numbers[3] = {NULL, NULL, NULL};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT; i++) {
+		for (size_t j = 0; j < 3; j++) {
+			numbers[j] = scene_arena_grow(&own, numbers[j], i, sizeof(numbers[j][0]));
+			assert_non_null(numbers[j]);
+			numbers[j][i] = i * 3 + j;
+		}
+	}
+	scene_arena_drop(numbers[1], 8192 * sizeof(numbers[1][0]));
+	for (size_t i = 0; i < COUNT; i++) {
+		assert_int_equal(numbers[0][i], i * 3);
+		assert_int_equal(numbers[2][i], i * 3 + 2);
+	}
+	memset(scene_arena_get(&own, 100), 1, 100);
+	scene_arena_clear(&own);
+	const unsigned char *again = scene_arena_get(&own, 200);
+	for (size_t i = 0; i < 200; i++)
+		assert_int_equal(again[i], 0);
+	assert_false(own.failed);
+	scene_arena_free(&own);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -346,6 +455,10 @@ int main(void)
 		cmocka_unit_test(findings),
 		cmocka_unit_test(instances_are_scenes),
 		cmocka_unit_test(imports),
+		cmocka_unit_test(many_resources),
+		cmocka_unit_test(texts_that_are_kept),
+		cmocka_unit_test(ids_of_godot_3),
+		cmocka_unit_test(arenas_grow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, forget);
