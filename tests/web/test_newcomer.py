@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from service import ROOT, free_port, wait_until
+from service import ROOT, free_port, program, wait_until
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="there is no repository to clone")
@@ -51,4 +51,5 @@ def test_from_clone_to_a_watched_job(browser, tmp_path):
     finally:
         quickstart.send_signal(signal.SIGINT)
         assert quickstart.wait(60) == 0, said.read_text()
+        program("jobqctl", "-c", tmp_path / "state/etc/jobq.conf", "remove-table")
     print(f"\nnewcomer: {', '.join(times)}")
