@@ -12,7 +12,11 @@
 #include "scene/scene.h"
 
 #define REGION_MAGIC UINT64_C(0x6568636163717401)
-#define REGION_VERSION 2u
+/*
+ * Of the layout, and of what the engine says: the cache outlives an upgrade, and a
+ * file that has not changed is not read again. Goes up with either.
+ */
+#define REGION_VERSION 3u
 #define REGION_NONE UINT32_MAX
 #define REGION_BLOCK 256u
 
