@@ -309,7 +309,6 @@ static bool collect(struct scene_reader *reader)
 		.typed = fields[SCENE_FIELD_TYPE].token.len > 0,
 		.instanced = has(reader, SCENE_FIELD_INSTANCE) ||
 			     has(reader, SCENE_FIELD_PLACEHOLDER),
-		.base = scene,
 		.no_scene = has(reader, SCENE_FIELD_INSTANCE) && !scene &&
 			    !has(reader, SCENE_FIELD_PLACEHOLDER),
 	};

@@ -180,7 +180,6 @@ struct scene_node {
 	bool has_owner : 1;
 	bool typed : 1;     /* its type is not empty */
 	bool instanced : 1; /* instance= or instance_placeholder= */
-	bool base : 1;	    /* instance= is something that can be a scene */
 	bool no_scene : 1;  /* instance= is something that cannot */
 };
 
