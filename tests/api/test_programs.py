@@ -636,16 +636,30 @@ def journal():
     shutil.rmtree(place)
 
 
-def test_all_of_jobqd_writes_to_the_journal(journal, project, configured, tmp_path):
-    """Workers, too, which let go of all that was open: what they log is nowhere else."""
-    listener, words = journal
+@pytest.fixture
+def alone(project, configured, tmp_path):
+    """The configuration of a daemon without the others; its table is taken away."""
     config = configured(f"project = {project}\nwhitelist = res://\nstore = {tmp_path}/store.db\n"
-                        f"table_name = /jobq-journal-{os.getpid()}\ntable_max = 16M\n")
-    with open(tmp_path / "log", "w") as log:
+                        f"table_name = /jobq-alone-{os.getpid()}\ntable_max = 16M\n"
+                        f"api_socket = {tmp_path}/api\nwait_socket = {tmp_path}/wait\n"
+                        f"notice_socket = {tmp_path}/notice\n")
+    yield config
+    program("jobqctl", "-c", config, "remove-table")
+
+
+def jobqd_with_journal(words, config, path):
+    """jobqd, whose standard error, a file, counts as the journal's."""
+    with open(path, "w") as log:
         stream = os.fstat(log.fileno())
-        jobqd = subprocess.Popen(
+        return subprocess.Popen(
             [*words, Path(os.environ["JOBQ_BUILD"]) / "jobqd", "-c", config], stderr=log,
             env=dict(os.environ, JOURNAL_STREAM=f"{stream.st_dev}:{stream.st_ino}"))
+
+
+def test_all_of_jobqd_writes_to_the_journal(journal, alone, tmp_path):
+    """Workers, too, which let go of all that was open: what they log is nowhere else."""
+    listener, words = journal
+    jobqd = jobqd_with_journal(words, alone, tmp_path / "log")
     slots, started = set(), False
     try:
         while not started or len(slots) < 3:
@@ -653,11 +667,10 @@ def test_all_of_jobqd_writes_to_the_journal(journal, project, configured, tmp_pa
             assert "PRIORITY=6\nSYSLOG_IDENTIFIER=jobqd\nJOBQ_EVENT=" in entry, entry
             slots |= set(re.findall(r"event=worker_started slot=(\d)", entry))
             started = started or "\nJOBQ_EVENT=started\n" in entry
-        assert program("jobqctl", "-c", config, "check").returncode == 0
+        assert program("jobqctl", "-c", alone, "check").returncode == 0
     finally:
         jobqd.terminate()
         status = jobqd.wait(60)
-        program("jobqctl", "-c", config, "remove-table")
     # The journal would find no unit for the datagrams of a process that is gone.
     last = re.findall(r"<6>jobqd level=info event=(\w+).*\n", (tmp_path / "log").read_text())
     assert status == 0
@@ -665,14 +678,10 @@ def test_all_of_jobqd_writes_to_the_journal(journal, project, configured, tmp_pa
 
 
 @pytest.mark.parametrize("name", DAEMONS)
-def test_closed_streams_are_nobody_elses(name, project, configured, tmp_path):
+def test_closed_streams_are_nobody_elses(name, alone):
     """The log would be written over whatever had got the number of standard error."""
-    config = configured(f"project = {project}\nwhitelist = res://\nstore = {tmp_path}/store.db\n"
-                        f"table_name = /jobq-streams-{os.getpid()}\ntable_max = 16M\n"
-                        f"api_socket = {tmp_path}/api\nwait_socket = {tmp_path}/wait\n"
-                        f"notice_socket = {tmp_path}/notice\n")
     daemon = subprocess.Popen(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh",
-                               Path(os.environ["JOBQ_BUILD"]) / name, "-c", config])
+                               Path(os.environ["JOBQ_BUILD"]) / name, "-c", alone])
 
     def streams():
         try:
@@ -684,23 +693,16 @@ def test_closed_streams_are_nobody_elses(name, project, configured, tmp_path):
     finally:
         daemon.terminate()
         status = daemon.wait(60)
-        program("jobqctl", "-c", config, "remove-table")
     assert status in (0, -signal.SIGTERM)  # it may have come before the signal was waited for
 
 
-def test_errors_that_end_jobqd_go_by_its_standard_error(journal, project, configured, tmp_path):
+def test_errors_that_end_jobqd_go_by_its_standard_error(journal, alone, tmp_path):
     listener, words = journal
     with contextlib.closing(sqlite3.connect(tmp_path / "store.db")) as store:
         store.execute("PRAGMA user_version = 99")
-    config = configured(f"project = {project}\nwhitelist = res://\nstore = {tmp_path}/store.db\n"
-                        f"table_name = /jobq-journal-{os.getpid()}\ntable_max = 16M\n")
-    with open(tmp_path / "log", "w") as log:
-        stream = os.fstat(log.fileno())
-        done = subprocess.run(
-            [*words, Path(os.environ["JOBQ_BUILD"]) / "jobqd", "-c", config], stderr=log,
-            env=dict(os.environ, JOURNAL_STREAM=f"{stream.st_dev}:{stream.st_ino}"), timeout=60)
-    program("jobqctl", "-c", config, "remove-table")
+    jobqd = jobqd_with_journal(words, alone, tmp_path / "log")
+    assert jobqd.wait(60) == 65
+    assert "\nJOBQ_EVENT=" in listener.recv(4096).decode(), "the rest goes to the journal"
     said = (tmp_path / "log").read_text()
-    assert done.returncode == 65
     assert re.findall(r"^<3>jobqd level=error event=(\w+) ", said, re.M) == [
         "store_not_opened", "stopping"], said
