@@ -19,8 +19,8 @@
 
 /*
  * Opens those of the three standard streams that are closed (`2>&-`) as ones that fail.
- * Else the first file or connection to be opened would get their number, and what is
- * printed or logged: the store could. The first thing that a program does.
+ * Else the first file or connection to be opened, which may be the store, would get
+ * their number, and what is printed or logged. The first thing that a program does.
  */
 void jobq_streams_keep(void);
 
